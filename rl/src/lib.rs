@@ -1,0 +1,5 @@
+//! Reinforcement learning on Rayline: environments, parallel simulators, learners.
+
+pub mod env;
+pub mod nn;
+pub mod ppo;
