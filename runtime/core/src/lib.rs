@@ -1,1 +1,85 @@
-//! The pure state machines of Rayline.
+//! The pure state machines of Rayline: who owns, who runs, who holds, who is dead.
+//!
+//! Three machines, each with `handle(&mut self, now, event, &mut out)`: [`owner::Owner`] (one in every process that
+//! submits tasks), [`node::Node`] (one on every machine) and [`controller::Controller`] (one a cluster). They know no
+//! clock, thread, lock, socket or randomness. A *driver* turns the world into events and carries actions out, in the
+//! order in which they were pushed; it holds payloads, errors and queues of bytes, and takes no decision.
+//!
+//! # A task that left the fast path
+//! ```text
+//!  process            Owner                         Node                      worker
+//!    | Submit ------->  |  waits for arguments        |                          |
+//!    |                  | -- RequestLease(request) -> |  queue, ledger           |
+//!    |                  | <- LeaseGranted(lease) ---- |                          |
+//!    |                  | -- Start(task, attempt, lease) ----------------------> |
+//!    |                  | <- TaskDone / TaskFailed (task, attempt, lease) ------ |
+//!    | <- ObjectReady - | -- Start(next task, same lease) ---------------------> |
+//!    |                  |         .. the node is out of the loop ..              |
+//!    |                  | -- ReturnLease(lease) ----> |  next waiter             |
+//!    | DropRef -------> | -- Release(object) -------> |                          |
+//! ```
+//! A task whose `TaskDone` bears an old attempt only gives its lease back. A value that is needed and has no copy is made
+//! again: its task runs in a new attempt, arguments first.
+//!
+//! # Executor threads of the fast path
+//! ```text
+//!  executor           Owner                                    Node
+//!    |                  | -- RequestLease(1 cpu, revocable) --> |  granted while no other wants the CPU
+//!    | <- OpenExecutor  | <- LeaseGranted -------------------- |
+//!    |   runs tasks     |                                      | <-- RequestLease(gpu: 1, cpu: 1) of a task
+//!    | <- CloseExecutor | <- LeaseReclaim -------------------- |
+//!    |   parks          |                                      |
+//!    | ExecutorClosed > | -- ReturnLease, RequestLease(again) > |  granted when the CPU is free again
+//! ```
+//!
+//! # An actor
+//! ```text
+//!  creator          Controller                      Node                 worker
+//!    | CreateActor --> | -- RequestLease ----------> |                      |
+//!    | <- ActorCreated | <- LeaseGranted ----------- |                      |
+//!    |                 | -- StartActor(incarnation, lease) ---------------> |
+//!    |                 | <- ActorStarted(incarnation) --------------------- |
+//!    | <- ActorAlive   | <- ActorEnded(incarnation) ----------------------- |  crash
+//!    | <- ActorRestarting, or ActorDead; -- ReturnLease -> |              |
+//!    |                 |    timer, RequestLease, StartActor(incarnation + 1)
+//! ```
+//! The next incarnation starts only when the last has ended or its node is dead.
+//!
+//! # A placement group
+//! ```text
+//!  owner              Controller                    Node 1          Node 2
+//!    | ReserveGroup --> |  plan                       |               |
+//!    |                  | -- PrepareBundle(attempt) ->| ------------> |
+//!    |                  | <- Prepared --------------- | <- Prepared - |
+//!    |                  | -- CommitBundle ----------> | ------------> |     a refusal, a death or the timeout instead:
+//!    | <- GroupReady -- | <- Committed -------------- | ------------- |     ReturnBundle to all, try again later
+//! ```
+//! One group is prepared at a time, so no two can hold what the other waits for.
+//!
+//! # What a driver must keep
+//! - Actions are carried out in order. Messages between two machines may be repeated, and may overtake each other;
+//!   whoever loses one sends it again until the answer is there, or declares the receiver dead.
+//! - A worker answers every `Start` with one `TaskDone` or `TaskFailed`, also after `CancelRunning`; a node answers
+//!   every `StartActor` with `ActorStarted` or `ActorEnded`, and every `StopActor` with `ActorEnded`.
+//! - Timers may come late and twice, but not never.
+//! - `check` may be called after any event: it is linear in the machine's state, and for tests and the simulator.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+#[cfg(test)]
+extern crate std;
+
+pub mod controller;
+pub mod ids;
+mod limits;
+pub mod node;
+mod out;
+pub mod owner;
+pub mod resources;
+mod time;
+
+pub use limits::Limits;
+pub use out::Out;
+pub use time::{Backoff, Time};

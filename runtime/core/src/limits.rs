@@ -1,0 +1,86 @@
+//! Every bound that the machines keep, in one place.
+
+use core::time::Duration;
+
+use crate::time::Backoff;
+
+/// Bounds, and what happens at each. The defaults suit one machine to a few hundred.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Node: requests that wait for resources, all pools together. Beyond it a request is refused with
+    /// [`Refusal::QueueFull`](crate::node::Refusal::QueueFull), and its owner asks again later.
+    pub node_waiting_max: usize,
+    /// Node: how often a waiting request may be overtaken by later ones that fit before it does. From then on what it
+    /// needs of what becomes free is kept for it.
+    pub overtakes_max: u32,
+    /// Node: finished requests remembered per owner, to tell a late duplicate from a new request. Older ones count as
+    /// finished ([`Refusal::Stale`](crate::node::Refusal::Stale)).
+    pub node_tombstones_max: usize,
+    /// Node: dead owners remembered, the oldest forgotten first.
+    pub dead_owners_max: usize,
+
+    /// Owner: tasks neither finished nor failed. A task beyond it fails with
+    /// [`Failure::Overloaded`](crate::owner::Failure::Overloaded).
+    pub tasks_max: usize,
+    /// Owner: finished tasks kept as lineage. The oldest beyond it are forgotten, and their values can no longer be made
+    /// again.
+    pub lineage_max: usize,
+    /// Owner: how many tasks deep a lost value is made again; deeper ones are lost.
+    pub rebuild_depth_max: u32,
+    /// Owner: scheduling classes. A definition beyond it is ignored and counted, and its tasks fail.
+    pub classes_max: usize,
+    /// Owner: requests for leases under way per class; further tasks wait for these.
+    pub class_requests_max: usize,
+    /// Owner: how long a lease is kept while others may want it. At the end of the first task after that it is given
+    /// back and asked for anew, so that every waiter of a node gets its turn.
+    pub lease_slice: Duration,
+    /// Owner: waits between the tries of a task.
+    pub task_backoff: Backoff,
+    /// Owner and controller: waits before a refused request is made again.
+    pub request_backoff: Backoff,
+
+    /// Controller: live nodes. A registration beyond it is refused.
+    pub nodes_max: usize,
+    /// Controller: actors not dead. A creation beyond it is refused.
+    pub actors_max: usize,
+    /// Controller: dead actors remembered, the oldest forgotten first.
+    pub dead_actors_max: usize,
+    /// Controller: bytes in an actor's name. A longer one is refused.
+    pub name_bytes_max: usize,
+    /// Controller: groups reserved or waiting. A reservation beyond it is refused.
+    pub groups_max: usize,
+    /// Controller: bundles in a group. A reservation beyond it is refused.
+    pub bundles_max: usize,
+    /// Controller: how long the nodes of a group may take to reserve its bundles; then all are given back, and the
+    /// group tries again after the others.
+    pub prepare_timeout: Duration,
+    /// Controller: waits between the lives of an actor.
+    pub restart_backoff: Backoff,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            node_waiting_max: 4096,
+            overtakes_max: 64,
+            node_tombstones_max: 4096,
+            dead_owners_max: 4096,
+            tasks_max: 1 << 20,
+            lineage_max: 1 << 20,
+            rebuild_depth_max: 10_000,
+            classes_max: 4096,
+            class_requests_max: 256,
+            lease_slice: Duration::from_millis(200),
+            task_backoff: Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(10) },
+            request_backoff: Backoff { first: Duration::from_millis(5), longest: Duration::from_secs(1) },
+            nodes_max: 10_000,
+            actors_max: 1 << 20,
+            dead_actors_max: 100_000,
+            name_bytes_max: 256,
+            groups_max: 65_536,
+            bundles_max: 4096,
+            prepare_timeout: Duration::from_secs(5),
+            restart_backoff: Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(30) },
+        }
+    }
+}

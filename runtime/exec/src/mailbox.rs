@@ -1,0 +1,544 @@
+//! The mailbox of an actor: its messages in order, its state, and the runner that brings them together.
+
+use crate::args::sealed::Link;
+use crate::args::{Args, count_off};
+use crate::caller;
+use crate::cell::{self, Env, Header, Job, JobCell};
+use crate::future::{Unwatched, launch};
+use crate::handle::Handle;
+use crate::inbox::Inbox;
+use crate::method::{AsyncMethod, Method, Receiver};
+use crate::outcome::{Fault, Outcome};
+use crate::pool::Pool;
+use crate::promise::{Named, Promise, promise};
+use crate::turn::Turn;
+use crate::worker::Worker;
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// How many messages a runner takes before others get the thread.
+const BATCH: usize = 128;
+
+/// What a mailbox tells of its actor.
+pub trait ActorHooks: Send + Sync + 'static {
+    /// `method` panicked with `message`: the mailbox is paused until it is opened anew or closed.
+    fn crashed(&self, method: &'static str, message: &str);
+}
+
+/// A mailbox for an actor with state `S`; clones are the same mailbox.
+///
+/// Messages of one caller run in the order in which they were sent. A method by `&mut` runs alone; methods by `&`
+/// overlap up to `concurrency`. See the crate's README for the states.
+pub struct Mailbox<S>(Arc<Inner<S>>);
+
+struct Inner<S> {
+    pool: Pool,
+    turn: Turn,
+    inbox: Inbox,
+    phase: AtomicU8,
+    /// Set while an asynchronous method by `&mut` goes on.
+    taken: AtomicBool,
+    concurrency: usize,
+    orders: Mutex<Vec<Order<S>>>,
+    ordered: AtomicBool,
+    closed_for: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    hooks: Box<dyn ActorHooks>,
+    /// Touched by the runner and, between `start_method` and `end_method`, by methods that it started (ACT-1).
+    state: UnsafeCell<Option<S>>,
+    /// A message that can't run yet; the runner's.
+    stash: UnsafeCell<Option<NonNull<Header>>>,
+}
+
+/// What the runner does between two messages, with the actor to itself.
+enum Order<S> {
+    Open(S),
+    Close,
+}
+
+const PAUSED: u8 = 0;
+const OPEN: u8 = 1;
+const CLOSED: u8 = 2;
+
+// SAFETY: `state` and `stash` belong to the one runner (ACT-1) or to methods that borrow the state under its rules;
+// `S` moves to the threads of the pool (`Send`) and is shared by methods by `&` (`Sync`).
+unsafe impl<S: Send + Sync> Send for Inner<S> {}
+// SAFETY: as above.
+unsafe impl<S: Send + Sync> Sync for Inner<S> {}
+
+impl<S> Clone for Mailbox<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S: Send + Sync + 'static> Mailbox<S> {
+    /// A paused mailbox without an actor: messages wait until it is opened.
+    pub fn new(pool: Pool, concurrency: usize, hooks: Box<dyn ActorHooks>) -> Self {
+        Self(Arc::new(Inner {
+            pool,
+            turn: Turn::new(),
+            inbox: Inbox::default(),
+            phase: AtomicU8::new(PAUSED),
+            taken: AtomicBool::new(false),
+            concurrency: concurrency.max(1),
+            orders: Mutex::default(),
+            ordered: AtomicBool::new(false),
+            closed_for: Mutex::default(),
+            hooks,
+            state: UnsafeCell::new(None),
+            stash: UnsafeCell::new(None),
+        }))
+    }
+
+    /// Sends a message; it runs after all that the same caller sent before, when its awaited arguments are there.
+    #[inline]
+    pub fn send<A: Args, M: Method<S, A>>(&self, args: A, method: M) -> Handle<M::Outcome> {
+        self.post(Call { args, method, state: PhantomData })
+    }
+
+    /// As [`send`](Self::send), for a method that may await.
+    pub fn send_async<A: Args, M: AsyncMethod<S, A>>(&self, args: A, method: M) -> Handle<M::Outcome> {
+        let (promise, handle) = promise::<MethodName<S, A, M>, M::Outcome>();
+        drop(self.post(AsyncCall { args, method, promise, state: PhantomData }));
+        handle
+    }
+
+    /// Gives the mailbox a new actor, once nothing runs on the old one, and lets messages run.
+    pub fn open(&self, state: S) {
+        self.0.order(Order::Open(state));
+    }
+
+    /// Drops the actor, once nothing runs on it; messages that haven't started end with [`Fault::Closed`], now and
+    /// from now on. The first reason stays.
+    pub fn close(&self, reason: Arc<dyn Any + Send + Sync>) {
+        self.0.closed_for.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(reason);
+        self.0.phase.store(CLOSED, Ordering::SeqCst);
+        self.0.order(Order::Close);
+    }
+
+    /// Whether two handles are of one mailbox.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    #[inline]
+    fn post<J: Message<S>>(&self, message: J) -> Handle<J::Outcome> {
+        if J::Args::AWAITED > 0 || self.0.inbox.is_gated() {
+            return self.post_in_order(message);
+        }
+        let cell = JobCell::allocate(message, 0);
+        // SAFETY: the new cell's one handle.
+        let handle = unsafe { Handle::from_cell(cell) };
+        self.0.inbox.push(cell);
+        self.0.call();
+        handle
+    }
+
+    /// Some message of this caller may still wait for its arguments: this one stays behind it.
+    #[cold]
+    fn post_in_order<J: Message<S>>(&self, message: J) -> Handle<J::Outcome> {
+        let caller = caller::current();
+        let cell = JobCell::allocate(Waiting { inner: self.0.clone(), caller, message }, J::Args::AWAITED + 1);
+        // SAFETY: the new cell's one handle.
+        let handle = unsafe { Handle::from_cell(cell) };
+        self.0.inbox.reserve(caller, cell);
+        // SAFETY: the count for the set-up keeps the cell from being delivered until the last line.
+        unsafe {
+            let job = JobCell::<Waiting<S, J>>::job(cell);
+            let ready = J::Args::link(J::args(&raw mut (*job).message), cell.cast());
+            count_off(cell, ready + 1);
+        }
+        handle
+    }
+}
+
+impl<S: Send + Sync + 'static> Inner<S> {
+    #[inline]
+    fn call(self: &Arc<Self>) {
+        if self.turn.call() {
+            self.schedule();
+        }
+    }
+
+    fn schedule(self: &Arc<Self>) {
+        let cell = JobCell::allocate(Turnstile(Some(self.clone())), 0);
+        // SAFETY: the new cell's one handle, which nobody needs.
+        drop(unsafe { Handle::<Unwatched>::from_cell(cell) });
+        self.pool.shared().queue(cell);
+    }
+
+    fn order(self: &Arc<Self>, order: Order<S>) {
+        self.orders.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(order);
+        self.ordered.store(true, Ordering::SeqCst);
+        if self.turn.unblock() {
+            self.schedule();
+        } else {
+            self.call();
+        }
+    }
+
+    /// The runner: takes messages until there are none, the batch is full, or it must wait.
+    fn run_turn(self: &Arc<Self>) {
+        for _ in 0..BATCH {
+            if self.step() {
+                return;
+            }
+        }
+        self.schedule();
+    }
+
+    /// One message or order; `true` where the turn is over.
+    fn step(self: &Arc<Self>) -> bool {
+        if self.ordered.load(Ordering::SeqCst) {
+            return self.obey();
+        }
+        let phase = self.phase.load(Ordering::SeqCst);
+        if phase == PAUSED {
+            let changed = || self.phase.load(Ordering::SeqCst) != PAUSED || self.ordered.load(Ordering::SeqCst);
+            return self.turn.block(changed);
+        }
+        let Some(cell) = self.take_stash().or_else(|| self.inbox.pop()) else {
+            return self.turn.yield_turn(|| self.inbox.is_empty() && !self.ordered.load(Ordering::SeqCst));
+        };
+        if phase == CLOSED {
+            self.refuse(cell);
+            return false;
+        }
+        self.start(cell)
+    }
+
+    fn start(self: &Arc<Self>, cell: NonNull<Header>) -> bool {
+        // SAFETY: a message in the inbox is the executor's share of its cell.
+        let exclusive = unsafe { cell.as_ref() }.vtable.exclusive;
+        let limit = if exclusive { 1 } else { self.concurrency };
+        let fits = || self.turn.running() < limit && !self.taken.load(Ordering::SeqCst);
+        if !fits() {
+            // SAFETY: ACT-1: this is the runner.
+            unsafe { *self.stash.get() = Some(cell) };
+            return self.turn.block(|| fits() || self.ordered.load(Ordering::SeqCst));
+        }
+        if exclusive || self.concurrency == 1 {
+            self.run_method(cell);
+        } else {
+            self.turn.start_method();
+            let beside = JobCell::allocate(Beside { inner: self.clone(), cell: Some(cell) }, 0);
+            // SAFETY: the new cell's one handle, which nobody needs.
+            drop(unsafe { Handle::<Unwatched>::from_cell(beside) });
+            self.pool.shared().queue(beside);
+        }
+        false
+    }
+
+    fn run_method(self: &Arc<Self>, cell: NonNull<Header>) {
+        let env: Env = Arc::as_ptr(self).cast();
+        // SAFETY: taken from the inbox of this mailbox, whose messages expect it as `env`.
+        Worker::with_job(cell, 0, || unsafe { cell::run(cell, env) });
+    }
+
+    fn refuse(&self, cell: NonNull<Header>) {
+        let reason = self.closed_for.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let fault = reason.map_or(Fault::Shutdown, Fault::Closed);
+        // SAFETY: taken from the inbox.
+        unsafe { cell::fail(cell, fault) };
+    }
+
+    /// Carries out the orders, once no method goes on; `true` where the turn is over.
+    fn obey(self: &Arc<Self>) -> bool {
+        if self.turn.running() > 0 {
+            return self.turn.block(|| self.turn.running() == 0);
+        }
+        self.ordered.store(false, Ordering::SeqCst);
+        let orders = std::mem::take(&mut *self.orders.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        for order in orders {
+            let state = match order {
+                Order::Open(state) if self.phase.load(Ordering::SeqCst) != CLOSED => Some(state),
+                _ => None,
+            };
+            let opened = state.is_some();
+            // SAFETY: ACT-1: this is the runner, and no method goes on.
+            let old = unsafe { (*self.state.get()).take() };
+            // SAFETY: as above.
+            unsafe { *self.state.get() = state };
+            if opened {
+                let _ = self.phase.compare_exchange(PAUSED, OPEN, Ordering::SeqCst, Ordering::SeqCst);
+            }
+            // The user's `drop` may panic; the mailbox goes on.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
+        }
+        false
+    }
+
+    fn take_stash(&self) -> Option<NonNull<Header>> {
+        // SAFETY: ACT-1: this is the runner.
+        unsafe { (*self.stash.get()).take() }
+    }
+
+    /// A method panicked: no message runs until the mailbox is opened anew.
+    fn crash(&self, method: &'static str, payload: &(dyn Any + Send)) {
+        let _ = self.phase.compare_exchange(OPEN, PAUSED, Ordering::SeqCst, Ordering::SeqCst);
+        self.hooks.crashed(method, panic_message(payload));
+    }
+
+    fn end_method(self: &Arc<Self>) {
+        if self.turn.end_method() {
+            self.schedule();
+        }
+    }
+
+    /// The pool is shut down: ends all that waits.
+    fn end_all(&self) {
+        while let Some(cell) = self.take_stash().or_else(|| self.inbox.pop()) {
+            self.refuse(cell);
+        }
+    }
+
+    /// # Safety
+    /// Called by a method that the runner started, which ends before the runner gives the state to another.
+    unsafe fn actor<'a, R: Receiver>(&self) -> R::Of<'a, S> {
+        // SAFETY: an open mailbox has a state; the rest is by the caller.
+        unsafe { R::of((*self.state.get()).as_mut().expect("an open mailbox has an actor")) }
+    }
+}
+
+/// The text of a panic's payload.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
+}
+
+/// A job that the runner of a mailbox with state `S` runs, with the mailbox as `env`.
+///
+/// # Safety
+/// `args` points into `this`.
+unsafe trait Message<S>: Job {
+    type Args: Args;
+
+    /// # Safety
+    /// `this` is valid.
+    unsafe fn args(this: *mut Self) -> *mut Self::Args;
+}
+
+struct Call<S, A, M> {
+    args: A,
+    method: M,
+    state: PhantomData<fn(S)>,
+}
+
+// SAFETY: `env` is the `Inner<S>` whose runner runs this.
+unsafe impl<S: Send + Sync + 'static, A: Args, M: Method<S, A>> Job for Call<S, A, M> {
+    type Outcome = M::Outcome;
+    const NAME: &'static str = M::NAME;
+    const EXCLUSIVE: bool = M::Receiver::EXCLUSIVE;
+
+    unsafe fn run(self, env: Env) -> M::Outcome {
+        // SAFETY: by the caller.
+        let inner = unsafe { &*env.cast::<Inner<S>>() };
+        // SAFETY: the runner waits for this call, or counts it.
+        let call = || self.method.call(unsafe { inner.actor::<M::Receiver>() }, self.args);
+        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+            inner.crash(M::NAME, &*payload);
+            M::Outcome::from_fault(M::NAME, Fault::Panicked(payload))
+        })
+    }
+
+    unsafe fn ready(_: *mut Self, _: NonNull<Header>) {
+        unreachable!("a message without awaited arguments is queued when it is sent");
+    }
+}
+
+// SAFETY: a field.
+unsafe impl<S: Send + Sync + 'static, A: Args, M: Method<S, A>> Message<S> for Call<S, A, M> {
+    type Args = A;
+
+    unsafe fn args(this: *mut Self) -> *mut A {
+        // SAFETY: by the caller, `this` is valid.
+        unsafe { &raw mut (*this).args }
+    }
+}
+
+struct AsyncCall<S, A, M: AsyncMethod<S, A>> {
+    args: A,
+    method: M,
+    promise: Promise<M::Outcome>,
+    state: PhantomData<fn(S)>,
+}
+
+struct MethodName<S, A, M>(PhantomData<fn() -> (S, A, M)>);
+
+impl<S: 'static, A: 'static, M: AsyncMethod<S, A>> Named for MethodName<S, A, M> {
+    const NAME: &'static str = M::NAME;
+}
+
+// SAFETY: `env` is the `Inner<S>` whose runner runs this.
+unsafe impl<S: Send + Sync + 'static, A: Args, M: AsyncMethod<S, A>> Job for AsyncCall<S, A, M> {
+    type Outcome = Unwatched;
+    const NAME: &'static str = M::NAME;
+    const EXCLUSIVE: bool = M::Receiver::EXCLUSIVE;
+
+    unsafe fn run(self, env: Env) -> Unwatched {
+        // SAFETY: by the caller, `env` is the inside of an `Arc`, of which this makes one more count.
+        let inner = unsafe {
+            Arc::increment_strong_count(env.cast::<Inner<S>>());
+            Arc::from_raw(env.cast::<Inner<S>>())
+        };
+        inner.turn.start_method();
+        inner.taken.store(Self::EXCLUSIVE, Ordering::SeqCst);
+        let ended = Ended(inner.clone());
+        let Self { args, method, promise, .. } = self;
+        let future = async move {
+            // Dropped last, when the future is done or was cancelled.
+            let ended = ended;
+            // SAFETY: the runner counts this method until `ended` is dropped.
+            let call = method.call(unsafe { ended.0.actor::<M::Receiver>() }, args);
+            AssertCalm { inner: &ended.0, name: M::NAME, call }.await
+        };
+        launch::<MethodName<S, A, M>, M::Outcome>(inner.pool, promise, Box::pin(future));
+        Unwatched
+    }
+
+    fn fail(self, fault: Fault) -> Unwatched {
+        self.promise.complete(M::Outcome::from_fault(M::NAME, fault));
+        Unwatched
+    }
+
+    unsafe fn ready(_: *mut Self, _: NonNull<Header>) {
+        unreachable!("a message without awaited arguments is queued when it is sent");
+    }
+}
+
+// SAFETY: a field.
+unsafe impl<S: Send + Sync + 'static, A: Args, M: AsyncMethod<S, A>> Message<S> for AsyncCall<S, A, M> {
+    type Args = A;
+
+    unsafe fn args(this: *mut Self) -> *mut A {
+        // SAFETY: by the caller, `this` is valid.
+        unsafe { &raw mut (*this).args }
+    }
+}
+
+/// Ends an asynchronous method in its mailbox when dropped.
+struct Ended<S: Send + Sync + 'static>(Arc<Inner<S>>);
+
+impl<S: Send + Sync + 'static> Drop for Ended<S> {
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::SeqCst);
+        self.0.end_method();
+    }
+}
+
+/// Polls a method's future; a panic pauses the mailbox before it goes on.
+struct AssertCalm<'a, S, O> {
+    inner: &'a Inner<S>,
+    name: &'static str,
+    call: crate::method::BoxFuture<'a, O>,
+}
+
+impl<S: Send + Sync + 'static, O> std::future::Future for AssertCalm<'_, S, O> {
+    type Output = O;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<O> {
+        let this = &mut *self;
+        catch_unwind(AssertUnwindSafe(|| this.call.as_mut().poll(context))).unwrap_or_else(|payload| {
+            this.inner.crash(this.name, &*payload);
+            std::panic::resume_unwind(payload)
+        })
+    }
+}
+
+/// A message that waits for its arguments, or behind one that does.
+struct Waiting<S, J> {
+    inner: Arc<Inner<S>>,
+    caller: u64,
+    message: J,
+}
+
+// SAFETY: hands `env` on.
+unsafe impl<S: Send + Sync + 'static, J: Message<S>> Job for Waiting<S, J> {
+    type Outcome = J::Outcome;
+    const NAME: &'static str = J::NAME;
+    const EXCLUSIVE: bool = J::EXCLUSIVE;
+
+    unsafe fn run(self, env: Env) -> J::Outcome {
+        // SAFETY: by the caller.
+        unsafe { self.message.run(env) }
+    }
+
+    fn fail(self, fault: Fault) -> J::Outcome {
+        self.message.fail(fault)
+    }
+
+    unsafe fn ready(this: *mut Self, cell: NonNull<Header>) {
+        // SAFETY: by the caller; what is needed is cloned before the message is delivered.
+        let (inner, caller) = unsafe { ((*this).inner.clone(), (*this).caller) };
+        inner.inbox.deliver(caller, cell);
+        inner.call();
+    }
+}
+
+/// The job that runs a mailbox's turn. Dropped unrun, it ends what waits there: the pool is shut down.
+struct Turnstile<S: Send + Sync + 'static>(Option<Arc<Inner<S>>>);
+
+// SAFETY: doesn't use `env`.
+unsafe impl<S: Send + Sync + 'static> Job for Turnstile<S> {
+    type Outcome = Unwatched;
+    const NAME: &'static str = "mailbox";
+
+    unsafe fn run(mut self, _: Env) -> Unwatched {
+        if let Some(inner) = self.0.take() {
+            inner.run_turn();
+        }
+        Unwatched
+    }
+
+    unsafe fn ready(_: *mut Self, _: NonNull<Header>) {
+        unreachable!("queued when it is made");
+    }
+}
+
+impl<S: Send + Sync + 'static> Drop for Turnstile<S> {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.take() {
+            inner.end_all();
+        }
+    }
+}
+
+/// The job that runs a method by `&` beside the runner. Dropped unrun, it ends the message.
+struct Beside<S: Send + Sync + 'static> {
+    inner: Arc<Inner<S>>,
+    cell: Option<NonNull<Header>>,
+}
+
+// SAFETY: the cell is the executor's share, which may be used on any one thread.
+unsafe impl<S: Send + Sync + 'static> Send for Beside<S> {}
+
+// SAFETY: doesn't use `env`.
+unsafe impl<S: Send + Sync + 'static> Job for Beside<S> {
+    type Outcome = Unwatched;
+    const NAME: &'static str = "mailbox";
+
+    unsafe fn run(mut self, _: Env) -> Unwatched {
+        if let Some(cell) = self.cell.take() {
+            self.inner.run_method(cell);
+        }
+        Unwatched
+    }
+
+    unsafe fn ready(_: *mut Self, _: NonNull<Header>) {
+        unreachable!("queued when it is made");
+    }
+}
+
+impl<S: Send + Sync + 'static> Drop for Beside<S> {
+    fn drop(&mut self) {
+        if let Some(cell) = self.cell.take() {
+            self.inner.refuse(cell);
+        }
+        self.inner.end_method();
+    }
+}

@@ -1,0 +1,301 @@
+//! The pool: worker threads that come when there is work, and everything they share.
+
+use crate::cell::{self, Header};
+use crate::deque::{Deque, Steal};
+use crate::gate::Gate;
+use crate::lane;
+use crate::outbox::Outbox;
+use crate::outcome::Fault;
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
+use crate::worker::Worker;
+use crossbeam_utils::CachePadded;
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+/// How a pool is made.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    /// How many workers may run at once.
+    pub workers: usize,
+    /// How many threads there may be in all, with those that stand in for workers that block.
+    pub threads_max: usize,
+    /// Virtual size of a worker's stack, in bytes; memory is used as it is touched.
+    pub stack_bytes: usize,
+    /// How long a worker looks for work, and a `get` for its outcome, before it sleeps.
+    pub spin: Duration,
+    /// Prefix of the threads' names.
+    pub thread_name: &'static str,
+    /// Called, on any thread, when the pool has come down to its target after it was lowered.
+    pub on_shrunk: fn(),
+    /// Runs one poll of a future, inside whatever context its wakers need.
+    pub poll_in: fn(&mut dyn FnMut()),
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            threads_max: 512,
+            stack_bytes: 32 << 20,
+            spin: Duration::from_micros(50),
+            thread_name: "worker",
+            on_shrunk: || {},
+            poll_in: |poll| poll(),
+        }
+    }
+}
+
+/// A pool of workers. A cheap copy; the pool lives until [`shutdown`](Self::shutdown).
+///
+/// What its workers share (about 20 KB) is never freed, since a cell that waits for its arguments may outlive the
+/// pool: it then ends with [`Fault::Shutdown`].
+#[derive(Clone, Copy)]
+pub struct Pool(&'static Shared);
+
+pub(crate) struct Shared {
+    pub(crate) gate: CachePadded<Gate>,
+    seats: Box<[OnceLock<Seat>]>,
+    pub(crate) seated: AtomicUsize,
+    outboxes: Mutex<Vec<Arc<Outbox<Header>>>>,
+    pub(crate) outboxes_version: AtomicUsize,
+    threads: Mutex<Threads>,
+    shrinking: AtomicBool,
+    pub(crate) options: PoolOptions,
+}
+
+/// What others may know of a worker: its deque, and how to wake it.
+pub(crate) struct Seat {
+    pub(crate) deque: Deque<Header>,
+    pub(crate) called: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+#[derive(Default)]
+struct Threads {
+    asleep: Vec<usize>,
+    started: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// A pool without a thread; they start when work comes.
+    ///
+    /// # Panics
+    /// Where `workers` is 0 or more than `threads_max`, or `threads_max` is over 65,535.
+    pub fn new(options: PoolOptions) -> Self {
+        let fits = options.workers >= 1 && options.workers <= options.threads_max && options.threads_max < 1 << 16;
+        assert!(fits, "a pool needs 1 <= workers <= threads_max < 65,536; got {options:?}");
+        Self(Box::leak(Box::new(Shared {
+            gate: CachePadded::new(Gate::new(options.workers)),
+            seats: (0..options.threads_max).map(|_| OnceLock::new()).collect(),
+            seated: AtomicUsize::new(0),
+            outboxes: Mutex::default(),
+            outboxes_version: AtomicUsize::new(0),
+            threads: Mutex::default(),
+            shrinking: AtomicBool::new(false),
+            options,
+        })))
+    }
+
+    pub(crate) fn options(&self) -> &'static PoolOptions {
+        &self.0.options
+    }
+
+    #[inline]
+    pub(crate) fn shared(&self) -> &'static Shared {
+        self.0
+    }
+
+    /// How many threads the pool has started and not yet joined.
+    pub fn threads(&self) -> usize {
+        self.0.lock_threads().started.len()
+    }
+
+    /// How many workers may run at once from now on. `on_shrunk` is called once no more than that run.
+    pub fn set_workers(&self, workers: usize) {
+        let shared = self.0;
+        shared.gate.set_target(workers);
+        shared.shrinking.store(true, Ordering::SeqCst);
+        shared.report_shrunk();
+        if shared.has_work() {
+            shared.wake();
+        }
+    }
+
+    /// Lets running jobs end, gives all others the outcome of [`Fault::Shutdown`], and joins all threads.
+    ///
+    /// # Panics
+    /// On a thread of the pool itself, which would wait for itself.
+    pub fn shutdown(&self) {
+        assert!(!Worker::is_current(self.0), "a pool can't be shut down by one of its own workers");
+        let shared = self.0;
+        shared.gate.close();
+        let started = std::mem::take(&mut shared.lock_threads().started);
+        // A running job may wait for one that is queued: fail those for as long as any thread lives.
+        while !started.iter().all(JoinHandle::is_finished) {
+            shared.wake_everybody();
+            shared.fail_queued();
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        for thread in started {
+            thread.join().expect("a worker contains the panics of its jobs");
+        }
+        shared.fail_queued();
+    }
+}
+
+impl Shared {
+    /// Queues a cell that may start, which is the executor's share of it, and sees that somebody is awake.
+    #[inline]
+    pub(crate) fn queue(&'static self, cell: NonNull<Header>) {
+        if !Worker::push_current(self, cell) {
+            lane::push(self, cell);
+        }
+        let now = self.gate.read_after_push();
+        if now.wants_wake() {
+            self.wake();
+        }
+        if now.is_closed() {
+            self.fail_queued();
+        }
+    }
+
+    /// Wakes or starts one worker, if one is wanted.
+    #[cold]
+    pub(crate) fn wake(&'static self) {
+        if !self.gate.try_wake() {
+            return;
+        }
+        let mut threads = self.lock_threads();
+        if let Some(index) = threads.asleep.pop() {
+            drop(threads);
+            return self.seat(index).call();
+        }
+        if !self.start_thread(&mut threads) {
+            // All threads that there may be block. The next one that goes on looks for work itself.
+            self.gate.end_search();
+            self.gate.leave();
+        }
+    }
+
+    fn start_thread(&'static self, threads: &mut Threads) -> bool {
+        let index = self.seated.load(Ordering::Acquire);
+        if index == self.options.threads_max || self.gate.read().is_closed() {
+            return false;
+        }
+        self.seats[index].get_or_init(Seat::new);
+        let name = format!("{}-{index}", self.options.thread_name);
+        let builder = std::thread::Builder::new().name(name).stack_size(self.options.stack_bytes);
+        let Ok(handle) = builder.spawn(move || Worker::run(self, index)) else { return false };
+        // The thread may run already; nobody calls it before it has gone to sleep, which takes this lock.
+        let _ = self.seat(index).thread.set(handle.thread().clone());
+        threads.started.push(handle);
+        self.seated.store(index + 1, Ordering::Release);
+        true
+    }
+
+    /// Puts a worker on the list of those to wake. `leave` tells the gate, under the list's lock.
+    pub(crate) fn lie_down(&self, index: usize, leave: impl FnOnce(&Gate)) {
+        let mut threads = self.lock_threads();
+        threads.asleep.push(index);
+        leave(&self.gate);
+    }
+
+    fn wake_everybody(&self) {
+        let asleep = std::mem::take(&mut self.lock_threads().asleep);
+        asleep.into_iter().for_each(|index| self.seat(index).call());
+    }
+
+    fn lock_threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(crate) fn seat(&self, index: usize) -> &Seat {
+        self.seats[index].get().expect("a worker's seat is made before its thread")
+    }
+
+    pub(crate) fn seats(&self) -> impl Iterator<Item = &Seat> {
+        (0..self.seated.load(Ordering::Acquire)).map(|index| self.seat(index))
+    }
+
+    /// Whether anything is queued anywhere.
+    pub(crate) fn has_work(&self) -> bool {
+        self.seats().any(|seat| !seat.deque.is_empty()) || self.outboxes().iter().any(|outbox| !outbox.is_empty())
+    }
+
+    /// The outboxes that may hold something or get something.
+    pub(crate) fn outboxes(&self) -> Vec<Arc<Outbox<Header>>> {
+        let mut outboxes = self.outboxes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        outboxes.retain(|outbox| !outbox.is_orphaned() || !outbox.is_empty());
+        outboxes.clone()
+    }
+
+    pub(crate) fn add_outbox(&self, outbox: Arc<Outbox<Header>>) {
+        self.outboxes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(outbox);
+        self.outboxes_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Tells, once, that the pool has come down to a lowered target.
+    pub(crate) fn report_shrunk(&self) {
+        let now = self.gate.read();
+        if now.awake() <= now.target() && self.shrinking.swap(false, Ordering::SeqCst) {
+            (self.options.on_shrunk)();
+        }
+    }
+
+    pub(crate) fn is_shrinking(&self) -> bool {
+        self.shrinking.load(Ordering::Relaxed)
+    }
+
+    /// The pool is closed: ends what is queued. What that makes ready is queued again, and met in the next round.
+    #[cold]
+    fn fail_queued(&self) {
+        if !lane::begin_failing() {
+            return;
+        }
+        while let Some(cell) = self.take_any() {
+            // SAFETY: taken from a queue.
+            unsafe { cell::fail(cell, Fault::Shutdown) };
+        }
+        lane::end_failing();
+    }
+
+    fn take_any(&self) -> Option<NonNull<Header>> {
+        let taken = self.seats().find_map(|seat| {
+            loop {
+                match seat.deque.steal() {
+                    Steal::Taken(cell) => return Some(cell),
+                    Steal::Empty => return None,
+                    Steal::Retry => {}
+                }
+            }
+        });
+        taken.or_else(|| self.outboxes().iter().find_map(|outbox| take_one(outbox)))
+    }
+}
+
+fn take_one(outbox: &Outbox<Header>) -> Option<NonNull<Header>> {
+    let mut one = [std::ptr::null_mut()];
+    loop {
+        match outbox.steal(&mut one) {
+            Some(0) => return None,
+            Some(_) => return NonNull::new(one[0]),
+            None => {}
+        }
+    }
+}
+
+impl Seat {
+    fn new() -> Self {
+        Self { deque: Deque::with_capacity(256), called: AtomicBool::new(false), thread: OnceLock::new() }
+    }
+
+    /// Wakes the worker, which lies or is about to.
+    fn call(&self) {
+        self.called.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}

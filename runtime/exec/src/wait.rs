@@ -1,0 +1,193 @@
+//! Waiting for cells: by blocking, with a deadline, for some of many, and in a future.
+
+use crate::handle::Handle;
+use crate::hub::{self, Subscription};
+use crate::waiter::Waiter;
+use crate::worker::Worker;
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+/// How long a thread that waits looks before it sleeps: about what waking it costs.
+const SPIN: Duration = Duration::from_micros(30);
+
+thread_local! {
+    /// Whether the last wait of this thread ended while it looked; then looking is worth it again.
+    static SPIN_PAYS: Cell<bool> = const { Cell::new(true) };
+}
+
+impl<O> Handle<O> {
+    /// Blocks until the job is done. A worker meanwhile runs the job's children, then lets another thread take its
+    /// place.
+    #[inline]
+    pub fn wait(&self) {
+        if !self.is_done() {
+            wait_slow(self);
+        }
+    }
+
+    /// As [`wait`](Self::wait), but gives up at `deadline`; `true` where the job is done.
+    pub fn wait_until(&self, deadline: Instant) -> bool {
+        wait_some(&[self], 1, Some(deadline)) == 1
+    }
+
+    /// Completes when the job is done.
+    pub fn done(&self) -> Done<'_, O> {
+        Done { handle: self, subscription: None }
+    }
+}
+
+#[cold]
+fn wait_slow<O>(handle: &Handle<O>) {
+    let done = || handle.is_done();
+    Worker::with_current(|worker| {
+        if worker.is_some_and(|worker| worker.help(done)) || spin(done) {
+            return;
+        }
+        blocking_as(worker, || park_until_done(handle));
+    });
+}
+
+/// Runs `f`, which may block; where this thread is a worker, another may take its place meanwhile.
+pub fn blocking<R>(f: impl FnOnce() -> R) -> R {
+    Worker::with_current(|worker| blocking_as(worker, f))
+}
+
+fn blocking_as<R>(worker: Option<&Worker>, f: impl FnOnce() -> R) -> R {
+    match worker {
+        Some(worker) => worker.block(f),
+        None => f(),
+    }
+}
+
+/// Looks for a while; `true` where `done`.
+fn spin(done: impl Fn() -> bool) -> bool {
+    let patience = if SPIN_PAYS.get() { SPIN } else { SPIN / 8 };
+    let begin = Instant::now();
+    let paid = loop {
+        for _ in 0..32 {
+            std::hint::spin_loop();
+        }
+        if done() {
+            break true;
+        }
+        if begin.elapsed() > patience {
+            break false;
+        }
+        std::thread::yield_now();
+    };
+    SPIN_PAYS.set(paid);
+    paid
+}
+
+/// A waiter on the stack of a thread that sleeps until it fires.
+#[repr(C)]
+struct Sleeper {
+    waiter: Waiter,
+    thread: Thread,
+    fired: AtomicBool,
+}
+
+fn park_until_done<O>(handle: &Handle<O>) {
+    let sleeper =
+        Sleeper { waiter: Waiter::new(wake_sleeper), thread: std::thread::current(), fired: AtomicBool::new(false) };
+    // SAFETY: `sleeper` stays here until it has fired, or was never registered.
+    if unsafe { handle.header().state.register((&raw const sleeper).cast_mut().cast()) } {
+        while !sleeper.fired.load(Ordering::Acquire) {
+            std::thread::park();
+        }
+    }
+}
+
+unsafe fn wake_sleeper(waiter: NonNull<Waiter>) {
+    let sleeper = waiter.cast::<Sleeper>().as_ptr();
+    // SAFETY: `Sleeper` begins with its waiter and lives until `fired` is set, so the thread is read before.
+    let thread = unsafe { (*sleeper).thread.clone() };
+    // SAFETY: as above.
+    unsafe { (*sleeper).fired.store(true, Ordering::Release) };
+    thread.unpark();
+}
+
+/// Wakes a thread once enough cells are done.
+struct Countdown {
+    left: AtomicUsize,
+    thread: Thread,
+}
+
+impl Wake for Countdown {
+    fn wake(self: Arc<Self>) {
+        let left = self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1));
+        if left == Ok(1) {
+            self.thread.unpark();
+        }
+    }
+}
+
+/// Blocks until `wanted` of the jobs are done, or until `deadline`; returns how many are.
+pub fn wait_some<O>(handles: &[&Handle<O>], wanted: usize, deadline: Option<Instant>) -> usize {
+    let wanted = wanted.min(handles.len());
+    loop {
+        let ready = count_done(handles, wanted);
+        if ready >= wanted || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return ready;
+        }
+        Worker::with_current(|worker| {
+            let enough = || count_done(handles, wanted) >= wanted;
+            if worker.is_some_and(|worker| worker.help(enough)) || spin(enough) {
+                return;
+            }
+            blocking_as(worker, || park_for_some(handles, wanted, deadline));
+        });
+    }
+}
+
+fn count_done<O>(handles: &[&Handle<O>], enough: usize) -> usize {
+    handles.iter().filter(|handle| handle.is_done()).take(enough).count()
+}
+
+fn park_for_some<O>(handles: &[&Handle<O>], wanted: usize, deadline: Option<Instant>) {
+    let countdown = Arc::new(Countdown { left: AtomicUsize::new(wanted), thread: std::thread::current() });
+    let waker = Waker::from(countdown.clone());
+    let mut subscriptions = Vec::with_capacity(handles.len());
+    for handle in handles {
+        match hub::subscribe(handle, &waker) {
+            Some(subscription) => subscriptions.push(subscription),
+            None => waker.wake_by_ref(),
+        }
+    }
+    while countdown.left.load(Ordering::Acquire) > 0 {
+        match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            None => std::thread::park(),
+            Some(Duration::ZERO) => return,
+            Some(left) => std::thread::park_timeout(left),
+        }
+    }
+}
+
+/// A future that is ready once a job is done; see [`Handle::done`].
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Done<'a, O> {
+    handle: &'a Handle<O>,
+    subscription: Option<Subscription>,
+}
+
+impl<O> Future for Done<'_, O> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.handle.is_done() {
+            return Poll::Ready(());
+        }
+        if self.subscription.as_ref().is_some_and(|subscription| subscription.update(context.waker())) {
+            return Poll::Pending;
+        }
+        self.subscription = hub::subscribe(self.handle, context.waker());
+        if self.subscription.is_some() { Poll::Pending } else { Poll::Ready(()) }
+    }
+}

@@ -1,0 +1,351 @@
+//! A worker: one thread of the pool, which looks for cells and runs them.
+
+use crate::cell::{self, Header};
+use crate::deque::Steal;
+use crate::outbox::Outbox;
+use crate::pool::{Seat, Shared};
+use crate::sync::Ordering;
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Every so many jobs a worker looks at the outboxes first, and whether it is still wanted.
+const TICKS: u32 = 61;
+/// The longest run of cells taken from an outbox at once.
+const RUN: usize = 64;
+/// How deep jobs may be nested on one stack, by waiting for each other, before the thread rather blocks.
+const DEPTH_MAX: u32 = 256;
+
+thread_local! {
+    static CURRENT: Cell<*const Worker> = const { Cell::new(std::ptr::null()) };
+}
+
+/// A worker's own state; others see only its [`Seat`].
+pub(crate) struct Worker {
+    shared: &'static Shared,
+    index: usize,
+    seat: &'static Seat,
+    ticks: Cell<u32>,
+    random: Cell<u64>,
+    outboxes: RefCell<Outboxes>,
+    frame: Cell<Frame>,
+}
+
+/// The job that runs now, and where its own children begin on the deque.
+#[derive(Clone, Copy)]
+struct Frame {
+    cell: Option<NonNull<Header>>,
+    mark: isize,
+    depth: u32,
+    /// Who calls actors, 0 until it does.
+    caller: u64,
+}
+
+#[derive(Default)]
+struct Outboxes {
+    version: usize,
+    known: Vec<Arc<Outbox<Header>>>,
+}
+
+impl Worker {
+    /// The body of a worker's thread; it was counted as awake and searching by whoever started it.
+    pub(crate) fn run(shared: &'static Shared, index: usize) {
+        let worker = Self {
+            shared,
+            index,
+            seat: shared.seat(index),
+            ticks: Cell::new(0),
+            random: Cell::new(0x9E37_79B9_7F4A_7C15 ^ (index as u64 + 1)),
+            outboxes: RefCell::default(),
+            frame: Cell::new(Frame { cell: None, mark: 0, depth: 0, caller: 0 }),
+        };
+        CURRENT.set(&worker);
+        worker.work();
+        CURRENT.set(std::ptr::null());
+    }
+
+    /// Calls `f` with the worker that this thread is, if it is one.
+    #[inline]
+    pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
+        let current = CURRENT.get();
+        // SAFETY: set by `run` for as long as the worker lives, on its own stack and thread.
+        f(unsafe { current.as_ref() })
+    }
+
+    pub(crate) fn is_current(shared: &'static Shared) -> bool {
+        Self::with_current(|worker| worker.is_some_and(|worker| std::ptr::eq(worker.shared, shared)))
+    }
+
+    /// Queues a cell on this thread's deque; `false` where it isn't a worker of that pool.
+    #[inline]
+    pub(crate) fn push_current(shared: &'static Shared, cell: NonNull<Header>) -> bool {
+        Self::with_current(|worker| match worker {
+            Some(worker) if std::ptr::eq(worker.shared, shared) => {
+                // SAFETY: this is the owner's thread.
+                unsafe { worker.seat.deque.push(cell) };
+                true
+            }
+            _ => false,
+        })
+    }
+
+    /// The job in `cell` is over; nobody may ask it anything from now on.
+    pub(crate) fn forget_job(cell: NonNull<Header>) {
+        Self::with_current(|worker| {
+            if let Some(worker) = worker.filter(|worker| worker.frame.get().cell == Some(cell)) {
+                worker.frame.set(Frame { cell: None, ..worker.frame.get() });
+            }
+        });
+    }
+
+    /// Runs `f` with `cell` as the current job: a method or a future, which the worker's own job runs.
+    pub(crate) fn with_job<R>(cell: NonNull<Header>, caller: u64, f: impl FnOnce() -> R) -> R {
+        Self::with_current(|worker| {
+            let Some(worker) = worker else { return f() };
+            let below = worker.frame.get();
+            worker.frame.set(Frame { cell: Some(cell), mark: worker.seat.deque.mark(), caller, ..below });
+            let result = f();
+            worker.frame.set(below);
+            result
+        })
+    }
+
+    /// The identity of this job as a caller of actors, made by `make` when it is first asked for.
+    pub(crate) fn caller(&self, make: impl FnOnce() -> u64) -> u64 {
+        let mut frame = self.frame.get();
+        if frame.caller == 0 {
+            frame.caller = make();
+            self.frame.set(frame);
+        }
+        frame.caller
+    }
+
+    /// The job that this thread runs.
+    pub(crate) fn current_job(&self) -> Option<NonNull<Header>> {
+        self.frame.get().cell
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Runs what this job's own children are, newest first, until `done` or none is left; `true` where done.
+    ///
+    /// Only children: a job further down the stack can't be what a child waits for, but may be what any other job
+    /// waits for, which would then never end.
+    pub(crate) fn help(&self, done: impl Fn() -> bool) -> bool {
+        let frame = self.frame.get();
+        while !done() {
+            if frame.depth >= DEPTH_MAX {
+                return false;
+            }
+            // SAFETY: this is the owner's thread.
+            match unsafe { self.seat.deque.pop_above(frame.mark) } {
+                Some(cell) => self.execute(cell),
+                None => return done(),
+            }
+        }
+        true
+    }
+
+    /// Runs `f`, which blocks, while another thread may take this worker's place.
+    pub(crate) fn block<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Back<'a>(&'a Worker);
+        impl Drop for Back<'_> {
+            fn drop(&mut self) {
+                self.0.shared.gate.enter();
+            }
+        }
+        self.shared.gate.leave();
+        self.settle();
+        let _back = Back(self);
+        f()
+    }
+
+    /// After this worker left its place: somebody must be awake for what is queued.
+    fn settle(&self) {
+        if self.shared.is_shrinking() {
+            self.shared.report_shrunk();
+        }
+        if self.shared.has_work() {
+            self.shared.wake();
+        }
+    }
+
+    fn work(&self) {
+        let mut searching = true;
+        loop {
+            let found = if searching { self.search() } else { self.next() };
+            match found {
+                Some(cell) => {
+                    self.execute(cell);
+                    searching = self.tick();
+                }
+                None if !searching => {
+                    self.shared.gate.start_search();
+                    searching = true;
+                }
+                None if self.shared.gate.read().is_closed() => return self.shared.gate.sleep(),
+                None => self.sleep(),
+            }
+        }
+    }
+
+    #[inline]
+    fn execute(&self, cell: NonNull<Header>) {
+        let below = self.frame.get();
+        self.frame.set(Frame { cell: Some(cell), mark: self.seat.deque.mark(), depth: below.depth + 1, caller: 0 });
+        // SAFETY: taken from a queue.
+        unsafe { cell::run(cell, std::ptr::null()) };
+        self.frame.set(below);
+    }
+
+    /// The next cell, without searching.
+    #[inline]
+    fn next(&self) -> Option<NonNull<Header>> {
+        if self.ticks.get() == 0 {
+            // Now and then the outboxes go first, or jobs that beget jobs would keep them waiting for ever.
+            return self.take_run().or_else(|| self.pop());
+        }
+        self.pop().or_else(|| self.take_run())
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<NonNull<Header>> {
+        // SAFETY: this is the owner's thread.
+        unsafe { self.seat.deque.pop_above(0) }
+    }
+
+    /// Counts a job. Now and then looks whether this worker is over the target, and then rests; `true` where it did,
+    /// and was called back to search.
+    #[inline]
+    fn tick(&self) -> bool {
+        let ticks = self.ticks.get();
+        self.ticks.set(if ticks == 0 { TICKS } else { ticks - 1 });
+        ticks == 0 && self.rest()
+    }
+
+    #[cold]
+    fn rest(&self) -> bool {
+        if self.shared.gate.read().is_closed() {
+            self.shared.gate.start_search();
+            return true;
+        }
+        let over = self.shared.gate.leave_if_over();
+        if over {
+            self.retire();
+        }
+        over
+    }
+
+    /// Looks everywhere for a while. This worker is counted as searching; afterwards it isn't, if it found something.
+    fn search(&self) -> Option<NonNull<Header>> {
+        let begin = Instant::now();
+        let mut rounds = 0u32;
+        while !self.shared.gate.read().is_closed() {
+            if let Some(cell) = self.look() {
+                if self.shared.gate.end_search() {
+                    self.wake_next();
+                }
+                return Some(cell);
+            }
+            rounds += 1;
+            std::hint::spin_loop();
+            if rounds.is_multiple_of(16) {
+                if begin.elapsed() > self.shared.options.spin {
+                    return None;
+                }
+                std::thread::yield_now();
+            }
+        }
+        None
+    }
+
+    /// GATE-2: the last searcher found work, so another may be worth waking.
+    fn wake_next(&self) {
+        if self.shared.gate.read().wants_wake() && self.shared.has_work() {
+            self.shared.wake();
+        }
+    }
+
+    fn look(&self) -> Option<NonNull<Header>> {
+        self.pop().or_else(|| self.take_run()).or_else(|| self.rob())
+    }
+
+    /// Takes a run of cells from an outbox: returns the oldest, and puts the rest on the deque, oldest on top.
+    fn take_run(&self) -> Option<NonNull<Header>> {
+        let mut outboxes = self.outboxes.borrow_mut();
+        outboxes.refresh(self.shared);
+        let mut run = [std::ptr::null_mut(); RUN];
+        for outbox in &outboxes.known {
+            while !outbox.is_empty() {
+                let Some(taken) = outbox.steal(&mut run) else { continue };
+                for &cell in run[..taken].iter().skip(1).rev() {
+                    // SAFETY: this is the owner's thread; an outbox holds no null.
+                    unsafe { self.seat.deque.push(NonNull::new_unchecked(cell)) };
+                }
+                if taken > 0 {
+                    return NonNull::new(run[0]);
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes the oldest cell of another worker, beginning with a random one.
+    fn rob(&self) -> Option<NonNull<Header>> {
+        let seats = self.shared.seated.load(Ordering::Acquire).max(1);
+        let first = self.next_random() as usize % seats;
+        (0..seats).map(|offset| (first + offset) % seats).filter(|&index| index != self.index).find_map(|index| {
+            let deque = &self.shared.seat(index).deque;
+            loop {
+                match deque.steal() {
+                    Steal::Taken(cell) => return Some(cell),
+                    Steal::Empty => return None,
+                    Steal::Retry => std::hint::spin_loop(),
+                }
+            }
+        })
+    }
+
+    /// SplitMix64's stepping with a xorshift: enough to spread thieves.
+    fn next_random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random.set(x);
+        x
+    }
+
+    /// Sleeps until called. Called, it counts as awake and searching.
+    fn sleep(&self) {
+        self.shared.lie_down(self.index, |gate| gate.sleep());
+        self.settle();
+        self.wait_for_call();
+    }
+
+    /// This worker gave up its place: as `sleep`, but it didn't search.
+    fn retire(&self) {
+        self.shared.lie_down(self.index, |_| ());
+        self.settle();
+        self.wait_for_call();
+    }
+
+    fn wait_for_call(&self) {
+        while !self.seat.called.swap(false, Ordering::SeqCst) {
+            std::thread::park();
+        }
+    }
+}
+
+impl Outboxes {
+    fn refresh(&mut self, shared: &'static Shared) {
+        let version = shared.outboxes_version.load(Ordering::Acquire);
+        if version != self.version {
+            self.known = shared.outboxes();
+            self.version = version;
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The pool under real threads: results, dependencies, waiting, cancellation, panics, shutdown.
+
+use rayline_exec::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, PartialEq, Clone)]
+enum Out {
+    Value(i64),
+    Panicked(String),
+    Shutdown,
+    Closed,
+    Dropped,
+}
+
+impl Outcome for Out {
+    fn from_fault(_: &'static str, fault: Fault) -> Self {
+        match fault {
+            Fault::Panicked(payload) => Out::Panicked(payload.downcast_ref::<&str>().unwrap_or(&"?").to_string()),
+            Fault::Shutdown => Out::Shutdown,
+            Fault::Closed(_) => Out::Closed,
+            Fault::Dropped => Out::Dropped,
+        }
+    }
+}
+
+/// A task made of a closure.
+struct Run<F>(F);
+
+impl<F: FnOnce() -> i64 + Send + 'static> Function<()> for Run<F> {
+    type Outcome = Out;
+    const NAME: &'static str = "run";
+
+    fn call(self, (): ()) -> Out {
+        Out::Value((self.0)())
+    }
+}
+
+/// Adds one to what it waits for.
+struct Next;
+
+impl Function<(Awaited<Out>, ())> for Next {
+    type Outcome = Out;
+    const NAME: &'static str = "next";
+
+    fn call(self, (awaited, ()): (Awaited<Out>, ())) -> Out {
+        match awaited.into_handle().outcome() {
+            Some(Ok(Out::Value(value))) => Out::Value(value + 1),
+            Some(Ok(other)) => other.clone(),
+            _ => Out::Dropped,
+        }
+    }
+}
+
+fn pool(workers: usize) -> Pool {
+    Pool::new(PoolOptions { workers, ..PoolOptions::default() })
+}
+
+fn value(handle: &Handle<Out>) -> i64 {
+    handle.wait();
+    match handle.outcome() {
+        Some(Ok(Out::Value(value))) => *value,
+        other => panic!("no value: {other:?}"),
+    }
+}
+
+fn fib(pool: Pool, n: u64) -> i64 {
+    if n < 2 {
+        return n as i64;
+    }
+    let a = pool.submit((), Run(move || fib(pool, n - 1)));
+    let b = pool.submit((), Run(move || fib(pool, n - 2)));
+    let b = value(&b);
+    value(&a) + b
+}
+
+#[test]
+fn a_million_tasks() {
+    let pool = pool(2);
+    for _ in 0..3 {
+        let begin = Instant::now();
+        let handles: Vec<_> = (0..1_000_000i64).map(|i| pool.submit((), Run(move || i))).collect();
+        let sum: i64 = handles.iter().map(value).sum();
+        assert_eq!(sum, 1_000_000 * 999_999 / 2);
+        println!("{:?}", begin.elapsed());
+    }
+    pool.shutdown();
+}
+
+#[test]
+fn a_window_of_tasks() {
+    let pool = pool(2);
+    for _ in 0..5 {
+        let begin = Instant::now();
+        let mut window = std::collections::VecDeque::new();
+        let mut sum = 0;
+        for i in 0..1_000_000i64 {
+            window.push_back(pool.submit((), Run(move || i)));
+            if window.len() > 1000 {
+                sum += value(&window.pop_front().unwrap());
+            }
+        }
+        sum += window.iter().map(value).sum::<i64>();
+        assert_eq!(sum, 1_000_000 * 999_999 / 2);
+        println!("window {:?}", begin.elapsed());
+    }
+    pool.shutdown();
+}
+
+#[test]
+fn nested_waits_do_not_deadlock() {
+    let pool = pool(2);
+    let begin = Instant::now();
+    assert_eq!(value(&pool.submit((), Run(move || fib(pool, 25)))), 75_025);
+    println!("fib {:?}, {} threads", begin.elapsed(), pool.threads());
+    pool.shutdown();
+}
+
+#[test]
+fn a_chain_of_dependencies() {
+    let pool = pool(2);
+    let begin = Instant::now();
+    let mut last = pool.submit((), Run(|| 0));
+    for _ in 0..100_000 {
+        last = pool.submit((Awaited::new(last), ()), Next);
+    }
+    assert_eq!(value(&last), 100_000);
+    println!("chain {:?}", begin.elapsed());
+    pool.shutdown();
+}
+
+#[test]
+fn a_round_trip() {
+    let pool = pool(2);
+    let mut times: Vec<_> = (0..20_000)
+        .map(|i| {
+            let begin = Instant::now();
+            assert_eq!(value(&pool.submit((), Run(move || i))), i);
+            begin.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!("round trip p50 {:?} p99 {:?}", times[10_000], times[19_800]);
+    pool.shutdown();
+}
+
+#[test]
+fn one_worker_blocks_and_another_takes_its_place() {
+    let pool = pool(1);
+    let (promise, gate) = promise::<Gate, Out>();
+    let waits = pool.submit((), Run(move || value(&gate)));
+    let opens = pool.submit(
+        (),
+        Run(move || {
+            promise.complete(Out::Value(7));
+            1
+        }),
+    );
+    assert_eq!((value(&waits), value(&opens)), (7, 1));
+    pool.shutdown();
+}
+
+struct Gate;
+
+impl Named for Gate {
+    const NAME: &'static str = "gate";
+}
+
+#[test]
+fn a_cancelled_task_never_starts_and_is_done_at_once() {
+    let pool = pool(1);
+    let ran = Arc::new(AtomicUsize::new(0));
+    let (promise, gate) = promise::<Gate, Out>();
+    let (busy, begun) = (gate.clone(), Arc::new(AtomicUsize::new(0)));
+    let flag = begun.clone();
+    // Holds the one worker without giving up its place.
+    let hog = pool.submit(
+        (),
+        Run(move || {
+            flag.store(1, Ordering::SeqCst);
+            while !busy.is_done() {
+                std::hint::spin_loop();
+            }
+            0
+        }),
+    );
+    while begun.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    let count = ran.clone();
+    let queued = pool.submit((), Run(move || count.fetch_add(1, Ordering::SeqCst) as i64));
+    let dependent = pool.submit((Awaited::new(gate.clone()), ()), Next);
+    queued.cancel();
+    dependent.cancel();
+    queued.wait();
+    dependent.wait();
+    assert_eq!(queued.outcome(), Some(Err(Cancelled)));
+    assert_eq!(dependent.outcome(), Some(Err(Cancelled)));
+    drop((queued, dependent));
+    promise.complete(Out::Value(0));
+    value(&hog);
+    pool.shutdown();
+    assert_eq!(ran.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_panic_becomes_an_outcome() {
+    let pool = pool(1);
+    let handle = pool.submit((), Run(|| panic!("seven")));
+    handle.wait();
+    assert_eq!(handle.outcome(), Some(Ok(&Out::Panicked("seven".into()))));
+    assert_eq!(value(&pool.submit((), Run(|| 1))), 1);
+    pool.shutdown();
+}
+
+#[test]
+fn shutdown_ends_what_waits() {
+    let pool = pool(1);
+    let (promise, gate) = promise::<Gate, Out>();
+    let inner = pool.submit((Awaited::new(gate), ()), Next);
+    let watched = inner.clone();
+    let waits = pool.submit(
+        (),
+        Run(move || {
+            let queued = pool.submit((), Run(|| 5));
+            std::thread::sleep(Duration::from_millis(5));
+            drop(queued);
+            5
+        }),
+    );
+    value(&waits);
+    pool.shutdown();
+    drop(promise);
+    watched.wait();
+    assert_eq!(watched.outcome(), Some(Ok(&Out::Shutdown)));
+    let late = pool.submit((), Run(|| 1));
+    late.wait();
+    assert_eq!(late.outcome(), Some(Ok(&Out::Shutdown)));
+}
+
+#[test]
+fn deadlines_and_completion_order() {
+    let pool = pool(2);
+    let (promise, gate) = promise::<Gate, Out>();
+    assert!(!gate.wait_until(Instant::now() + Duration::from_millis(20)));
+    let fast = pool.submit((), Run(|| 1));
+    assert_eq!(wait_some(&[&gate, &fast], 1, None), 1);
+    assert_eq!(wait_some(&[&gate, &fast], 2, Some(Instant::now() + Duration::from_millis(10))), 1);
+    let mut queue = CompletionQueue::new(vec![gate, fast]);
+    assert_eq!(queue.next_until(None).unwrap().0, 1);
+    assert!(queue.next_until(Some(Instant::now() + Duration::from_millis(5))).is_none());
+    promise.complete(Out::Value(3));
+    let (index, handle) = queue.next_until(None).unwrap();
+    assert_eq!((index, value(&handle)), (0, 3));
+    assert!(queue.next_until(None).is_none());
+    pool.shutdown();
+}
