@@ -1,1 +1,41 @@
-//! Proximal policy optimisation.
+//! Proximal policy optimisation (Schulman et al. 2017), with the implementation details of Huang et al. 2022, "The 37
+//! Implementation Details of Proximal Policy Optimization".
+//!
+//! ```text
+//!   PolicySnapshot (version, parameters)
+//!  ┌──────────────────────────────────────┐
+//!  │                                      v
+//! PpoLearner <──── RolloutBatch ──── Collector (one per actor: environments, random stream)
+//!   update                            collect
+//! ```
+//!
+//! Both arrows are plain values (serde, `Clone`, `Send`, `Sync`), so the two ends may be one thread ([`train`]) or
+//! actors on several machines. Everything is deterministic from [`PpoConfig::seed`] for a given number of collectors.
+
+mod batch;
+mod checkpoint;
+mod collector;
+mod config;
+mod error;
+mod evaluate;
+mod gae;
+mod learner;
+mod loss;
+mod passes;
+mod presets;
+mod rollout;
+mod schedule;
+mod stats;
+mod train;
+
+pub use checkpoint::Checkpoint;
+pub use collector::{Collector, CollectorSeed};
+pub use config::{Minibatches, PpoConfig};
+pub use error::PpoError;
+pub use evaluate::evaluate;
+pub use gae::generalized_advantages;
+pub use learner::PpoLearner;
+pub use rollout::{EpisodeEnd, PolicySnapshot, RolloutBatch};
+pub use schedule::Schedule;
+pub use stats::{EpisodeWindow, UpdateStats};
+pub use train::{Progress, Trained, train};

@@ -56,20 +56,31 @@
 //! ```
 //! One group is prepared at a time, so no two can hold what the other waits for.
 //!
+//! # A `get` that blocks
+//! ```text
+//!  worker or executor          Node
+//!    | LendCpus(lease) ------> |  others use the CPUs; the lease keeps its GPUs and memory
+//!    |   .. blocks, wakes ..   |
+//!    | RetakeCpus(lease) ----> |  before all other waiters
+//!    | <- CpusBack(lease)      |  goes on, perhaps on other slots
+//! ```
+//! Whoever blocks on a task that may need the CPU it holds must lend it, or both wait for ever. Actors and bundles, which
+//! would keep what they get, are not given CPUs that are only lent.
+//!
 //! # What a driver must keep
-//! - Actions are carried out in order. Messages between two machines may be repeated, and may overtake each other;
-//!   whoever loses one sends it again until the answer is there, or declares the receiver dead.
-//! - A worker answers every `Start` with one `TaskDone` or `TaskFailed`, also after `CancelRunning`; a node answers
-//!   every `StartActor` with `ActorStarted` or `ActorEnded`, and every `StopActor` with `ActorEnded`.
+//! - Actions are carried out in order. Messages between two machines may be repeated, and may overtake each other, but
+//!   those from the controller about one group to its owner; whoever loses one sends it again until the answer is there,
+//!   or declares the receiver dead.
+//! - A worker begins each (task, attempt) at most once and answers it with one `TaskDone` or `TaskFailed`, also after
+//!   `CancelRunning`. A node's driver starts each (actor, incarnation) at most once and never after it was told to stop it;
+//!   it answers with `ActorStarted` or `ActorEnded`, and to every `StopActor` with `ActorEnded`.
 //! - Timers may come late and twice, but not never.
+//! - Names are new: a task, object, actor, group or node id is not used again.
 //! - `check` may be called after any event: it is linear in the machine's state, and for tests and the simulator.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-
-#[cfg(test)]
-extern crate std;
 
 pub mod controller;
 pub mod ids;

@@ -16,7 +16,7 @@ pub struct Limits {
     /// Node: finished requests remembered per owner, to tell a late duplicate from a new request. Older ones count as
     /// finished ([`Refusal::Stale`](crate::node::Refusal::Stale)).
     pub node_tombstones_max: usize,
-    /// Node: dead owners remembered, the oldest forgotten first.
+    /// All machines: dead owners remembered, the oldest forgotten first.
     pub dead_owners_max: usize,
 
     /// Owner: tasks neither finished nor failed. A task beyond it fails with
@@ -34,12 +34,16 @@ pub struct Limits {
     /// Owner: how long a lease is kept while others may want it. At the end of the first task after that it is given
     /// back and asked for anew, so that every waiter of a node gets its turn.
     pub lease_slice: Duration,
+    /// Owner: how long a request waits in the queue of one node before it is made at another instead, where there is one
+    /// that could serve it.
+    pub request_patience: Duration,
     /// Owner: waits between the tries of a task.
     pub task_backoff: Backoff,
     /// Owner and controller: waits before a refused request is made again.
     pub request_backoff: Backoff,
 
-    /// Controller: live nodes. A registration beyond it is refused.
+    /// Controller: live nodes; a registration beyond it is refused. Also the dead nodes that controller and owners remember,
+    /// the oldest forgotten first.
     pub nodes_max: usize,
     /// Controller: actors not dead. A creation beyond it is refused.
     pub actors_max: usize,
@@ -71,6 +75,7 @@ impl Default for Limits {
             classes_max: 4096,
             class_requests_max: 256,
             lease_slice: Duration::from_millis(200),
+            request_patience: Duration::from_millis(100),
             task_backoff: Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(10) },
             request_backoff: Backoff { first: Duration::from_millis(5), longest: Duration::from_secs(1) },
             nodes_max: 10_000,

@@ -7,7 +7,7 @@ use crate::waiter::Waiter;
 use std::cell::Cell;
 use std::ptr::NonNull;
 
-/// A list of arguments: `()`, or a [`Ready`] or [`Awaited`] argument and the rest of the list.
+/// A list of arguments: `()`, or a [`Slot`] and the rest of the list.
 ///
 /// Sealed: linking relies on the arguments staying where they are in the cell.
 pub trait Args: Send + 'static + sealed::Link {}
@@ -46,6 +46,17 @@ pub(crate) mod sealed {
         /// `this` is valid, part of the cell `dependent`, and stays where it is until all dependencies fired.
         #[doc(hidden)]
         unsafe fn link(this: *mut Self, dependent: NonNull<()>) -> u32;
+    }
+
+    /// The same for one argument.
+    pub trait LinkOne {
+        /// Whether it is awaited: 0 or 1.
+        const AWAITED: u32;
+
+        /// # Safety
+        /// As for [`Link::link`].
+        #[doc(hidden)]
+        unsafe fn link_one(this: *mut Self, dependent: NonNull<()>) -> u32;
     }
 
     pub(crate) fn cell_of(dependent: NonNull<()>) -> NonNull<Header> {
@@ -89,6 +100,35 @@ pub(crate) unsafe fn count_off(cell: NonNull<Header>, ready: u32) {
     }
 }
 
+/// One argument: [`Ready`] or [`Awaited`]. Sealed, as `Args` is.
+pub trait Slot: Send + 'static + sealed::LinkOne {}
+
+impl<T: Send + 'static> Slot for Ready<T> {}
+
+impl<T: Send + 'static> sealed::LinkOne for Ready<T> {
+    const AWAITED: u32 = 0;
+
+    unsafe fn link_one(_: *mut Self, _: NonNull<()>) -> u32 {
+        0
+    }
+}
+
+impl<O: Send + Sync + 'static> Slot for Awaited<O> {}
+
+impl<O: Send + Sync + 'static> sealed::LinkOne for Awaited<O> {
+    const AWAITED: u32 = 1;
+
+    unsafe fn link_one(this: *mut Self, dependent: NonNull<()>) -> u32 {
+        // SAFETY: by the caller, `this` is valid and stays in place until its node fires; nobody else reaches the
+        // node before it is registered, and afterwards it is only read.
+        unsafe {
+            let dependency = &raw mut (*this).dependency;
+            (*dependency).dependent.set(sealed::cell_of(dependent));
+            u32::from(!(*this).handle.header().state.register(dependency.cast()))
+        }
+    }
+}
+
 impl Args for () {}
 
 impl sealed::Link for () {
@@ -99,30 +139,13 @@ impl sealed::Link for () {
     }
 }
 
-impl<T: Send + 'static, Rest: Args> Args for (Ready<T>, Rest) {}
+impl<First: Slot, Rest: Args> Args for (First, Rest) {}
 
-impl<T: Send + 'static, Rest: Args> sealed::Link for (Ready<T>, Rest) {
-    const AWAITED: u32 = Rest::AWAITED;
+impl<First: Slot, Rest: Args> sealed::Link for (First, Rest) {
+    const AWAITED: u32 = First::AWAITED + Rest::AWAITED;
 
     unsafe fn link(this: *mut Self, dependent: NonNull<()>) -> u32 {
         // SAFETY: by the caller.
-        unsafe { Rest::link(&raw mut (*this).1, dependent) }
-    }
-}
-
-impl<O: Send + Sync + 'static, Rest: Args> Args for (Awaited<O>, Rest) {}
-
-impl<O: Send + Sync + 'static, Rest: Args> sealed::Link for (Awaited<O>, Rest) {
-    const AWAITED: u32 = Rest::AWAITED + 1;
-
-    unsafe fn link(this: *mut Self, dependent: NonNull<()>) -> u32 {
-        // SAFETY: by the caller, `this` is valid and stays in place until its node fires; nobody else reaches the
-        // node before it is registered, and afterwards it is only read.
-        unsafe {
-            let dependency = &raw mut (*this).0.dependency;
-            (*dependency).dependent.set(sealed::cell_of(dependent));
-            let waits = (*this).0.handle.header().state.register(dependency.cast());
-            u32::from(!waits) + Rest::link(&raw mut (*this).1, dependent)
-        }
+        unsafe { First::link_one(&raw mut (*this).0, dependent) + Rest::link(&raw mut (*this).1, dependent) }
     }
 }

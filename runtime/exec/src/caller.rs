@@ -10,13 +10,13 @@ thread_local! {
     static THREAD: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A new identity.
-pub(crate) fn fresh() -> u64 {
+/// A new identity, different from all others in this process.
+pub fn fresh() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The identity of whoever calls this.
-pub(crate) fn current() -> u64 {
+/// The identity of the job, future or outside thread that calls this; made when first asked for.
+pub fn current() -> u64 {
     Worker::with_current(|worker| match worker {
         Some(worker) => worker.caller(fresh),
         None => THREAD.with(|thread| {

@@ -23,6 +23,14 @@ pub fn spawn<N: Named, O: Outcome>(pool: Pool, future: impl Future<Output = O> +
 }
 
 /// As [`spawn`], for a promise that is there.
+pub fn fulfil<N: Named, O: Outcome>(
+    pool: Pool,
+    promise: Promise<O>,
+    future: impl Future<Output = O> + Send + 'static,
+) {
+    launch::<N, O>(pool, promise, Box::pin(future));
+}
+
 pub(crate) fn launch<N: Named, O: Outcome>(
     pool: Pool,
     promise: Promise<O>,

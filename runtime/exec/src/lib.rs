@@ -56,10 +56,11 @@ mod worker;
 
 #[cfg(not(loom))]
 pub use self::{
-    args::{Args, Awaited, Ready},
+    args::{Args, Awaited, Ready, Slot},
+    caller::{current as current_id, fresh as fresh_id},
     completion::CompletionQueue,
     current::Current,
-    future::spawn,
+    future::{fulfil, spawn},
     handle::{Cancelled, Handle},
     mailbox::{ActorHooks, Mailbox},
     method::{AsyncMethod, BoxFuture, ByMut, ByRef, Method, Receiver},

@@ -28,6 +28,9 @@ const BATCH: usize = 128;
 pub trait ActorHooks: Send + Sync + 'static {
     /// `method` panicked with `message`: the mailbox is paused until it is opened anew or closed.
     fn crashed(&self, method: &'static str, message: &str);
+
+    /// The actor was dropped, as [`Mailbox::stop`] asked; the mailbox is paused.
+    fn stopped(&self);
 }
 
 /// A mailbox for an actor with state `S`; clones are the same mailbox.
@@ -57,6 +60,7 @@ struct Inner<S> {
 /// What the runner does between two messages, with the actor to itself.
 enum Order<S> {
     Open(S),
+    Stop,
     Close,
 }
 
@@ -111,6 +115,11 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
     /// Gives the mailbox a new actor, once nothing runs on the old one, and lets messages run.
     pub fn open(&self, state: S) {
         self.0.order(Order::Open(state));
+    }
+
+    /// Drops the actor, once nothing runs on it, and pauses the mailbox: messages wait until it is opened or closed.
+    pub fn stop(&self) {
+        self.0.order(Order::Stop);
     }
 
     /// Drops the actor, once nothing runs on it; messages that haven't started end with [`Fault::Closed`], now and
@@ -255,22 +264,29 @@ impl<S: Send + Sync + 'static> Inner<S> {
         self.ordered.store(false, Ordering::SeqCst);
         let orders = std::mem::take(&mut *self.orders.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         for order in orders {
-            let state = match order {
-                Order::Open(state) if self.phase.load(Ordering::SeqCst) != CLOSED => Some(state),
-                _ => None,
-            };
-            let opened = state.is_some();
-            // SAFETY: ACT-1: this is the runner, and no method goes on.
-            let old = unsafe { (*self.state.get()).take() };
-            // SAFETY: as above.
-            unsafe { *self.state.get() = state };
-            if opened {
-                let _ = self.phase.compare_exchange(PAUSED, OPEN, Ordering::SeqCst, Ordering::SeqCst);
-            }
-            // The user's `drop` may panic; the mailbox goes on.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
+            self.carry_out(order);
         }
         false
+    }
+
+    fn carry_out(&self, order: Order<S>) {
+        let (phase, stopped) = (self.phase.load(Ordering::SeqCst), matches!(order, Order::Stop));
+        let state = match order {
+            Order::Open(state) if phase != CLOSED => Some(state),
+            _ => None,
+        };
+        let next = if state.is_some() { OPEN } else { PAUSED };
+        // SAFETY: ACT-1: this is the runner, and no method goes on.
+        let old = std::mem::replace(unsafe { &mut *self.state.get() }, state);
+        if phase != CLOSED {
+            // `close` may have come meanwhile, and stays.
+            let _ = self.phase.compare_exchange(phase, next, Ordering::SeqCst, Ordering::SeqCst);
+        }
+        // The user's `drop` may panic; the mailbox goes on.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
+        if stopped {
+            self.hooks.stopped();
+        }
     }
 
     fn take_stash(&self) -> Option<NonNull<Header>> {

@@ -8,6 +8,7 @@ use crate::outbox::Outbox;
 use crate::outcome::Fault;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::worker::Worker;
+use crossbeam_queue::SegQueue;
 use crossbeam_utils::CachePadded;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -58,12 +59,19 @@ pub(crate) struct Shared {
     pub(crate) gate: CachePadded<Gate>,
     seats: Box<[OnceLock<Seat>]>,
     pub(crate) seated: AtomicUsize,
+    /// Cells that go before all others.
+    urgent: SegQueue<Urgent>,
     outboxes: Mutex<Vec<Arc<Outbox<Header>>>>,
     pub(crate) outboxes_version: AtomicUsize,
     threads: Mutex<Threads>,
     shrinking: AtomicBool,
     pub(crate) options: PoolOptions,
 }
+
+struct Urgent(NonNull<Header>);
+
+// SAFETY: the executor's share of a cell, which may be used on any one thread at a time.
+unsafe impl Send for Urgent {}
 
 /// What others may know of a worker: its deque, and how to wake it.
 pub(crate) struct Seat {
@@ -82,14 +90,15 @@ impl Pool {
     /// A pool without a thread; they start when work comes.
     ///
     /// # Panics
-    /// Where `workers` is 0 or more than `threads_max`, or `threads_max` is over 65,535.
+    /// Where `workers` is more than `threads_max`, or `threads_max` is over 65,535.
     pub fn new(options: PoolOptions) -> Self {
-        let fits = options.workers >= 1 && options.workers <= options.threads_max && options.threads_max < 1 << 16;
-        assert!(fits, "a pool needs 1 <= workers <= threads_max < 65,536; got {options:?}");
+        let fits = options.workers <= options.threads_max && options.threads_max < 1 << 16;
+        assert!(fits, "a pool needs workers <= threads_max < 65,536; got {options:?}");
         Self(Box::leak(Box::new(Shared {
             gate: CachePadded::new(Gate::new(options.workers)),
             seats: (0..options.threads_max).map(|_| OnceLock::new()).collect(),
             seated: AtomicUsize::new(0),
+            urgent: SegQueue::new(),
             outboxes: Mutex::default(),
             outboxes_version: AtomicUsize::new(0),
             threads: Mutex::default(),
@@ -152,6 +161,17 @@ impl Shared {
         if !Worker::push_current(self, cell) {
             lane::push(self, cell);
         }
+        self.after_push();
+    }
+
+    /// As `queue`, before all that is queued.
+    pub(crate) fn queue_urgent(&'static self, cell: NonNull<Header>) {
+        self.urgent.push(Urgent(cell));
+        self.after_push();
+    }
+
+    #[inline]
+    fn after_push(&'static self) {
         let now = self.gate.read_after_push();
         if now.wants_wake() {
             self.wake();
@@ -219,9 +239,15 @@ impl Shared {
         (0..self.seated.load(Ordering::Acquire)).map(|index| self.seat(index))
     }
 
+    #[inline]
+    pub(crate) fn take_urgent(&self) -> Option<NonNull<Header>> {
+        if self.urgent.is_empty() { None } else { self.urgent.pop().map(|urgent| urgent.0) }
+    }
+
     /// Whether anything is queued anywhere.
     pub(crate) fn has_work(&self) -> bool {
-        self.seats().any(|seat| !seat.deque.is_empty()) || self.outboxes().iter().any(|outbox| !outbox.is_empty())
+        !self.urgent.is_empty()
+            || self.seats().any(|seat| !seat.deque.is_empty()) || self.outboxes().iter().any(|outbox| !outbox.is_empty())
     }
 
     /// The outboxes that may hold something or get something.
@@ -262,6 +288,9 @@ impl Shared {
     }
 
     fn take_any(&self) -> Option<NonNull<Header>> {
+        if let Some(cell) = self.take_urgent() {
+            return Some(cell);
+        }
         let taken = self.seats().find_map(|seat| {
             loop {
                 match seat.deque.steal() {

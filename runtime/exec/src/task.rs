@@ -76,6 +76,15 @@ impl Pool {
         }
         submit_waiting(WaitingTask { pool: *self, task })
     }
+
+    /// Submits a task that goes before all that is queued.
+    pub fn submit_urgent<F: Function<()>>(&self, function: F) -> Handle<F::Outcome> {
+        let cell = JobCell::allocate(Task { args: (), function }, 0);
+        // SAFETY: the new cell's one handle.
+        let handle = unsafe { Handle::from_cell(cell) };
+        self.shared().queue_urgent(cell);
+        handle
+    }
 }
 
 fn submit_waiting<A: Args, F: Function<A>>(task: WaitingTask<A, F>) -> Handle<F::Outcome> {

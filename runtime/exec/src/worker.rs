@@ -208,7 +208,7 @@ impl Worker {
             // Now and then the outboxes go first, or jobs that beget jobs would keep them waiting for ever.
             return self.take_run().or_else(|| self.pop());
         }
-        self.pop().or_else(|| self.take_run())
+        self.shared.take_urgent().or_else(|| self.pop()).or_else(|| self.take_run())
     }
 
     #[inline]
@@ -270,7 +270,7 @@ impl Worker {
     }
 
     fn look(&self) -> Option<NonNull<Header>> {
-        self.pop().or_else(|| self.take_run()).or_else(|| self.rob())
+        self.shared.take_urgent().or_else(|| self.pop()).or_else(|| self.take_run()).or_else(|| self.rob())
     }
 
     /// Takes a run of cells from an outbox: returns the oldest, and puts the rest on the deque, oldest on top.

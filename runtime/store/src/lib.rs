@@ -1,1 +1,51 @@
-//! Values as bytes.
+//! Values as bytes: regions of memory, buffers and tensors that view them, and the codec between.
+//!
+//! A value is any serde type. The numbers in it that are many belong in a [`Buf`] or a [`Tensor`]: the codec writes
+//! them apart from the rest, aligned to 64 bytes, and decoding makes them views of the region that was decoded,
+//! however deep in the value they sit. A clone of a region, buffer or tensor shares its memory; the memory lives as
+//! long as the last of them.
+//!
+//! ```
+//! use rayline_store::{Tensor, decode, encode};
+//!
+//! #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
+//! struct Batch {
+//!     policy: String,
+//!     observations: Tensor<f32>, // [steps, width]
+//! }
+//!
+//! let observations = Tensor::from_shape_vec((1000, 4), vec![0.5; 4000])?;
+//! let batch = Batch { policy: "greedy".into(), observations };
+//! let region = encode(&batch)?;
+//! let same: Batch = decode(&region)?;
+//! assert_eq!(same, batch);
+//! assert!(region.as_ptr_range().contains(&same.observations.data().as_ptr().cast()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The encoding is positional, so `#[serde(flatten)]`, `untagged`, `tag = ".."`, `skip_serializing_if` and types such
+//! as `serde_json::Value` are refused, with an error that says what to do ([`CodecError`]). Its layout is written down
+//! at the head of `src/codec/mod.rs`.
+//!
+//! The crate knows nothing of owners, tasks or leases. Not here yet: segments of shared memory, which will hand out
+//! regions backed by mappings ([`Region::from_raw_parts`]).
+
+// The four crates that may: see `docs/architecture.md`. Each block says what it relies on.
+#![allow(unsafe_code)]
+
+#[cfg(target_endian = "big")]
+compile_error!("buffers travel as they lie in memory, and that must be little endian");
+
+mod buf;
+mod codec;
+mod element;
+mod region;
+mod region_mut;
+mod tensor;
+
+pub use buf::{Buf, ViewError};
+pub use codec::{CodecError, LEVELS_MAX, Plan, decode, decode_copied, encode, plan};
+pub use element::Element;
+pub use region::Region;
+pub use region_mut::RegionMut;
+pub use tensor::{ShapeError, Tensor};

@@ -4,9 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::ids::{
-    ActorId, Attempt, BundleId, GroupId, Incarnation, LeaseId, NodeId, OwnerId, RequestId, TimerToken,
-};
+use crate::ids::{ActorId, Attempt, BundleId, GroupId, Incarnation, LeaseId, NodeId, OwnerId, RequestId, TimerToken};
 use crate::node::Refusal;
 use crate::resources::{Capacity, Demand, Grant, Infeasible};
 use crate::time::Time;
@@ -155,9 +153,11 @@ pub enum Event {
     },
     /// From a node: nothing of a bundle is left there.
     BundleReturned {
+        /// The node.
+        node: NodeId,
         /// The bundle.
         bundle: BundleId,
-        /// Which try.
+        /// The last try that ended.
         attempt: Attempt,
     },
     /// A timer has come.
@@ -469,10 +469,9 @@ impl fmt::Display for GroupRefusal {
                  add nodes or use Spread",
                 Count(*present)
             ),
-            GroupRefusal::OneNode { asked, largest } => write!(
-                f,
-                "needs {asked} on one node, but the largest node has {largest}; lower the demand or use Pack"
-            ),
+            GroupRefusal::OneNode { asked, largest } => {
+                write!(f, "needs {asked} on one node, but the largest node has {largest}; lower the demand or use Pack")
+            }
             GroupRefusal::Together { asked, present } => write!(
                 f,
                 "needs {asked} in all, and there {} too small for that together; lower the demand or add a node",

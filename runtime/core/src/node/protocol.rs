@@ -90,11 +90,11 @@ pub enum Action {
         /// Why.
         refusal: Refusal,
     },
-    /// To `owner`: give this lease back at the next task boundary; somebody who may not be kept waiting needs it, or
+    /// To `request.owner`: give this lease back at the next task boundary; somebody who may not be kept waiting needs it, or
     /// its bundle ends.
     Reclaim {
-        /// The holder.
-        owner: OwnerId,
+        /// The request that got the lease (its owner is the holder), for a holder that has not heard of the lease yet.
+        request: RequestId,
         /// The lease.
         lease: LeaseId,
     },

@@ -134,6 +134,8 @@ pub enum Event {
     },
     /// From a node: give the lease back at the next task boundary.
     LeaseReclaim {
+        /// The request that got the lease.
+        request: RequestId,
         /// The lease.
         lease: LeaseId,
     },

@@ -137,7 +137,9 @@ impl fmt::Display for AmountError {
             AmountError::Negative => "an amount of a resource can't be negative",
             AmountError::NotANumber => "an amount of a resource must be a number",
             AmountError::TooLarge => "an amount of a resource can't be above 1000000000",
-            AmountError::TooSmall => "an amount of a resource is counted in steps of 0.0001; ask for 0 or more than that",
+            AmountError::TooSmall => {
+                "an amount of a resource is counted in steps of 0.0001; ask for 0 or more than that"
+            }
         })
     }
 }
@@ -151,7 +153,9 @@ mod tests {
 
     #[test]
     fn reads_and_writes_as_people_do() {
-        for (units, text) in [(0.0, "0"), (0.5, "0.5"), (1.0, "1"), (0.1 + 0.2, "0.3"), (0.0001, "0.0001"), (2.25, "2.25")] {
+        for (units, text) in
+            [(0.0, "0"), (0.5, "0.5"), (1.0, "1"), (0.1 + 0.2, "0.3"), (0.0001, "0.0001"), (2.25, "2.25")]
+        {
             assert_eq!(Amount::from_f64(units).unwrap().to_string(), text);
         }
         assert_eq!(Amount::from_f64(1.0 / 3.0).unwrap().to_string(), "0.3333");

@@ -95,7 +95,8 @@ impl Capacity {
     /// What `grant` holds, as the capacity of a bundle. Device memory is shared out in proportion.
     pub(crate) fn of_grant(&self, grant: &Grant) -> Capacity {
         let gpus = grant.devices().iter().map(|held| {
-            let device = self.gpus.iter().find(|gpu| gpu.index == held.index).expect("a grant's devices are its node's");
+            let device =
+                self.gpus.iter().find(|gpu| gpu.index == held.index).expect("a grant's devices are its node's");
             let memory = u128::from(device.memory_bytes) * held.share.parts() as u128 / device.share.parts() as u128;
             Gpu { index: held.index, share: held.share, memory_bytes: memory as u64 }
         });
@@ -258,14 +259,19 @@ mod tests {
         let gpu = two.feasible_ever(&Demand::nothing().with_gpu(Amount::from_units(2)).unwrap()).unwrap_err();
         assert_eq!(gpu.to_string(), "needs {gpu: 2}, but the node has gpu: 1; lower the demand or add a node");
         let named = two.feasible_ever(&Demand::nothing().with_named("license", Amount::ONE)).unwrap_err();
-        assert_eq!(named.to_string(), "needs {license: 1}, but the node has license: 0; lower the demand or add a node");
+        assert_eq!(
+            named.to_string(),
+            "needs {license: 1}, but the node has license: 0; lower the demand or add a node"
+        );
         assert!(two.feasible_ever(&Demand::cpus(Amount::from_units(2)).with_memory(1 << 30)).is_ok());
     }
 
     #[test]
     fn of_two_nodes_the_closer_one_answers() {
-        let small = Capacity::cpus(Amount::from_units(2)).feasible_ever(&Demand::cpus(Amount::from_units(9))).unwrap_err();
-        let large = Capacity::cpus(Amount::from_units(8)).feasible_ever(&Demand::cpus(Amount::from_units(9))).unwrap_err();
+        let small =
+            Capacity::cpus(Amount::from_units(2)).feasible_ever(&Demand::cpus(Amount::from_units(9))).unwrap_err();
+        let large =
+            Capacity::cpus(Amount::from_units(8)).feasible_ever(&Demand::cpus(Amount::from_units(9))).unwrap_err();
         assert_eq!(small.clone().closer(large.clone()), large);
         assert_eq!(large.clone().closer(small), large);
     }

@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn equal_demands_are_equal_however_they_were_put_together() {
-        let one = Demand::nothing().with_named("a", Amount::ONE).with_named("b", Amount::ONE).with_named("c", Amount::ONE);
+        let one =
+            Demand::nothing().with_named("a", Amount::ONE).with_named("b", Amount::ONE).with_named("c", Amount::ONE);
         let two = Demand::nothing().with_named("b", Amount::ONE).with_named("a", Amount::ONE);
         assert_eq!(one.with_named("c", Amount::ZERO), two);
     }

@@ -2,8 +2,9 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
-use super::demand::named_amount;
+use super::demand::{Bytes, named_amount};
 use super::{Amount, Capacity, Demand, Infeasible};
 
 /// Part of one GPU.
@@ -16,7 +17,7 @@ pub struct DeviceShare {
 }
 
 /// Resources taken from a [`Ledger`], to be given back to the same one, once.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Grant {
     cpu: Amount,
     slots: Vec<u32>,
@@ -61,6 +62,38 @@ impl Grant {
     pub(crate) fn join_cpus(&mut self, cpus: Grant) {
         self.cpu = self.cpu + cpus.cpu;
         self.slots.extend(cpus.slots);
+    }
+}
+
+impl fmt::Display for Grant {
+    /// Amounts, with the slots and devices in brackets: `{cpu: 2.5 [0, 3], gpu: 0.5 [1]}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut comma = "{";
+        if !self.cpu.is_zero() {
+            write!(f, "{comma}cpu: {} {:?}", self.cpu, self.slots)?;
+            comma = ", ";
+        }
+        if self.memory_bytes > 0 {
+            write!(f, "{comma}memory: {}", Bytes(self.memory_bytes))?;
+            comma = ", ";
+        }
+        if !self.devices.is_empty() {
+            let gpu = self.devices.iter().fold(Amount::ZERO, |sum, held| sum + held.share);
+            let indices: Vec<u32> = self.devices.iter().map(|held| held.index).collect();
+            write!(f, "{comma}gpu: {gpu} {indices:?}")?;
+            comma = ", ";
+        }
+        for (name, amount) in &self.named {
+            write!(f, "{comma}{name}: {amount}")?;
+            comma = ", ";
+        }
+        f.write_str(if comma == "{" { "{}" } else { "}" })
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

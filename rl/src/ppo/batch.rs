@@ -1,0 +1,151 @@
+//! Experience laid out to learn from.
+
+use super::{PpoError, RolloutBatch, generalized_advantages};
+use crate::nn::{ActionRows, ActorCritic, gather};
+
+/// Rows of experience, and minibatches of them; memory is reused from one to the next.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    obs_dim: usize,
+    action_width: usize,
+    /// `[rows, obs_dim]`.
+    pub obs: Vec<f32>,
+    /// `[rows, width]`.
+    pub actions: ActionRows,
+    /// Log-probabilities under the policy that acted, `[rows]`.
+    pub log_probs: Vec<f32>,
+    /// Values under the parameters that acted, `[rows]`.
+    pub values: Vec<f32>,
+    /// `[rows]`.
+    pub advantages: Vec<f32>,
+    /// Advantage plus value: the target of the value network, `[rows]`.
+    pub returns: Vec<f32>,
+}
+
+impl Batch {
+    /// An empty batch for `model`.
+    pub fn new(model: &ActorCritic) -> Self {
+        Self {
+            obs_dim: model.spec().obs_dim,
+            action_width: model.head().width(),
+            obs: Vec::new(),
+            actions: model.head().actions(0),
+            log_probs: Vec::new(),
+            values: Vec::new(),
+            advantages: Vec::new(),
+            returns: Vec::new(),
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.log_probs.len()
+    }
+
+    /// Becomes all rows of `rollouts`, one collector's after the other's, with their advantages.
+    ///
+    /// # Errors
+    /// [`PpoError::Mismatch`] if one doesn't fit the model.
+    pub fn assemble(
+        &mut self,
+        rollouts: &[RolloutBatch],
+        model: &ActorCritic,
+        [gamma, lambda]: [f32; 2],
+    ) -> Result<(), PpoError> {
+        rollouts.iter().try_for_each(|rollout| rollout.check(model))?;
+        self.clear();
+        for rollout in rollouts {
+            let start = self.rows();
+            self.obs.extend_from_slice(&rollout.obs);
+            assert!(self.actions.append(&rollout.actions), "`check` compared the kinds");
+            self.log_probs.extend_from_slice(&rollout.log_probs);
+            self.values.extend_from_slice(&rollout.values);
+            self.advantages.resize(self.rows(), 0.0);
+            generalized_advantages(rollout, gamma, lambda, &mut self.advantages[start..]);
+        }
+        self.returns.extend(self.advantages.iter().zip(&self.values).map(|(a, v)| a + v));
+        Ok(())
+    }
+
+    /// Becomes the rows of `from` that `indices` name.
+    pub fn gather(&mut self, from: &Batch, indices: &[u32]) {
+        self.clear();
+        gather(&mut self.obs, &from.obs, indices, self.obs_dim);
+        self.actions.extend_gathered(&from.actions, indices, self.action_width);
+        gather(&mut self.log_probs, &from.log_probs, indices, 1);
+        gather(&mut self.values, &from.values, indices, 1);
+        gather(&mut self.advantages, &from.advantages, indices, 1);
+        gather(&mut self.returns, &from.returns, indices, 1);
+    }
+
+    /// Shifts and scales the advantages to mean 0 and standard deviation 1 (Huang et al. 2022, core detail 7).
+    pub fn normalize_advantages(&mut self) {
+        let count = self.rows() as f32;
+        let mean = self.advantages.iter().sum::<f32>() / count;
+        let squares: f32 = self.advantages.iter().map(|a| (a - mean) * (a - mean)).sum();
+        let std = (squares / (count - 1.0).max(1.0)).sqrt();
+        let scale = 1.0 / (std + 1e-8);
+        self.advantages.iter_mut().for_each(|a| *a = (*a - mean) * scale);
+    }
+
+    fn clear(&mut self) {
+        self.actions.clear();
+        for column in [&mut self.obs, &mut self.log_probs, &mut self.values, &mut self.advantages, &mut self.returns] {
+            column.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{ActionHead, Activation, ActorCriticSpec};
+
+    fn batch(advantages: &[f32]) -> Batch {
+        let spec = ActorCriticSpec {
+            obs_dim: 2,
+            head: ActionHead::Gaussian { dims: 2 },
+            hidden: vec![],
+            activation: Activation::Tanh,
+            initial_log_std: 0.0,
+        };
+        let mut batch = Batch::new(&ActorCritic::new(spec));
+        let count = advantages.len();
+        batch.advantages.extend_from_slice(advantages);
+        batch.obs.extend((0..2 * count).map(|i| i as f32));
+        batch.actions = ActionRows::Continuous((0..2 * count).map(|i| -(i as f32)).collect());
+        for column in [&mut batch.log_probs, &mut batch.values, &mut batch.returns] {
+            column.extend((0..count).map(|i| 10.0 * i as f32));
+        }
+        batch
+    }
+
+    #[test]
+    fn advantages_are_shifted_and_scaled_to_mean_0_and_deviation_1() {
+        let mut batch = batch(&[3.0, 5.0, 7.0, 9.0]);
+        batch.normalize_advantages();
+        let deviation = (20.0f32 / 3.0).sqrt();
+        for (found, want) in batch.advantages.iter().zip([-3.0, -1.0, 1.0, 3.0]) {
+            assert!((found - want / deviation).abs() < 1e-6, "{:?}", batch.advantages);
+        }
+    }
+
+    #[test]
+    fn equal_or_single_advantages_become_zero() {
+        for advantages in [&[2.0, 2.0][..], &[4.0]] {
+            let mut batch = batch(advantages);
+            batch.normalize_advantages();
+            assert!(batch.advantages.iter().all(|a| *a == 0.0), "{:?}", batch.advantages);
+        }
+    }
+
+    #[test]
+    fn gathering_takes_whole_rows_in_the_order_asked_for() {
+        let (from, mut to) = (batch(&[1.0, 2.0, 3.0]), batch(&[0.0]));
+        to.gather(&from, &[2, 0]);
+        assert_eq!(to.obs, [4.0, 5.0, 0.0, 1.0]);
+        assert_eq!(to.actions, ActionRows::Continuous(vec![-4.0, -5.0, 0.0, -1.0]));
+        assert_eq!((to.advantages, to.returns), (vec![3.0, 1.0], vec![20.0, 0.0]));
+        assert_eq!((to.log_probs, to.values), (vec![20.0, 0.0], vec![20.0, 0.0]));
+    }
+}

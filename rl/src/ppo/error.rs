@@ -1,0 +1,95 @@
+//! What can go wrong in training.
+
+use std::path::PathBuf;
+
+use crate::env::EnvError;
+
+/// A setting, a batch, a checkpoint or the training itself is not sound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PpoError {
+    /// A setting that can't work.
+    #[error("{field} is {value}, but {why}: {remedy}")]
+    Config {
+        /// The field of [`PpoConfig`](super::PpoConfig).
+        field: &'static str,
+        /// What it is set to.
+        value: String,
+        /// Why that can't work.
+        why: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A batch, a snapshot or environments that don't fit the model.
+    #[error("{what} don't fit the model: expected {expected}, found {found}")]
+    Mismatch {
+        /// What doesn't fit.
+        what: &'static str,
+        /// What the model needs.
+        expected: String,
+        /// What there is.
+        found: String,
+    },
+    /// A loss or gradient stopped being a finite number. The parameters are those of before the failed minibatch.
+    #[error(
+        "{what} is {value} in update {update}, epoch {epoch}, minibatch {minibatch} (after {env_steps} environment \
+         steps): lower the learning rate, or look for observations and rewards that are not finite or very large"
+    )]
+    NotFinite {
+        /// Which quantity.
+        what: &'static str,
+        /// Its value: NaN or infinite.
+        value: f32,
+        /// Updates completed before, counted from the start of training.
+        update: u64,
+        /// Pass over the batch, from 0.
+        epoch: usize,
+        /// Place of the minibatch in its epoch, from 0.
+        minibatch: usize,
+        /// Environment steps learned from before this update.
+        env_steps: u64,
+    },
+    /// An environment failed.
+    #[error("an environment failed while collecting")]
+    Env(#[from] EnvError),
+    /// A checkpoint can't be read or written.
+    #[error("checkpoint {}: {action} failed", path.display())]
+    CheckpointIo {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file that is not a checkpoint of this crate, or a damaged one.
+    #[error("checkpoint {}: {reason}", path.display())]
+    CheckpointInvalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A checkpoint written by another version of the format.
+    #[error("checkpoint {}: has format version {found}, this program reads version {expected}", path.display())]
+    CheckpointVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version read by this program.
+        expected: u32,
+        /// The version found.
+        found: String,
+    },
+    /// A tensor of a checkpoint that doesn't fit the model that the checkpoint describes.
+    #[error("checkpoint {}: tensor {tensor} should be {expected}, but is {found}", path.display())]
+    CheckpointTensor {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        tensor: String,
+        /// Element type and shape that the model needs.
+        expected: String,
+        /// Element type and shape found, or `missing`.
+        found: String,
+    },
+}

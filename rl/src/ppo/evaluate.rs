@@ -1,0 +1,34 @@
+//! Measures a policy without exploration.
+
+use super::{EpisodeEnd, PpoError};
+use crate::env::{StepBuf, VecEnv};
+use crate::nn::{ActorCritic, Workspace};
+
+/// Plays at least `episodes` episodes with the most probable action in each state, and returns those that ended, in
+/// order of time. Each environment contributes the same number, so that short episodes are not overrepresented.
+///
+/// # Errors
+/// [`PpoError::Env`] if an environment fails.
+pub fn evaluate(
+    model: &ActorCritic,
+    parameters: &[f32],
+    envs: &mut dyn VecEnv,
+    episodes: usize,
+    seed: u64,
+) -> Result<Vec<EpisodeEnd>, PpoError> {
+    let each = episodes.div_ceil(envs.env_count());
+    let (mut out, mut workspace) = (StepBuf::new(envs), Workspace::default());
+    let mut actions = model.head().actions(envs.env_count());
+    let numbers = actions.len();
+    let (mut played, mut ends) = (vec![0; envs.env_count()], Vec::new());
+    envs.reset(seed, &mut out.obs)?;
+    while played.iter().any(|played| *played < each) {
+        model.act_greedily(parameters, &out.obs, &mut workspace, actions.slice_mut(0..numbers));
+        envs.step(actions.as_actions(), out.out())?;
+        for episode in out.finished.iter().filter(|episode| played[episode.env] < each) {
+            ends.push(EpisodeEnd { total_reward: episode.total_reward, length: episode.length });
+        }
+        out.finished.iter().for_each(|episode| played[episode.env] += 1);
+    }
+    Ok(ends)
+}

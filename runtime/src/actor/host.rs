@@ -1,0 +1,222 @@
+//! One actor in all its lives: its mailbox, how it is made, and what the control thread may ask of it.
+
+use super::checkpoint::Journal;
+use super::{Actor, Keep};
+use crate::context::{Assigned, assigned};
+use crate::error::{Error, ErrorKind, Result};
+use crate::runtime;
+use crate::task::Unwatched;
+use rayline_core::controller::{ActorEnd, Event};
+use rayline_core::ids::{ActorId, Incarnation};
+use rayline_core::resources::Grant;
+use rayline_exec::{ActorHooks, Function, Mailbox};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+/// An actor of any type, as the control thread knows it.
+pub(crate) trait Host: Send + Sync + 'static {
+    fn id(&self) -> ActorId;
+    fn type_name(&self) -> &'static str;
+    /// Begins a life: runs the constructor, and tells the controller how that went.
+    fn start(self: Arc<Self>, incarnation: Incarnation, grant: Grant);
+    /// Ends a life, after the method that runs, and tells the controller.
+    fn stop(&self, incarnation: Incarnation);
+    /// It is dead for good: calls fail from now on.
+    fn close(&self, cause: String);
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// An actor of type `A`.
+pub(crate) struct ActorCell<A: Actor> {
+    id: ActorId,
+    detached: bool,
+    make: Box<dyn Fn() -> Result<A> + Send + Sync>,
+    mailbox: Mailbox<Life<A>>,
+    journal: Option<Journal<A>>,
+    state: Arc<Shared>,
+    keep: Mutex<Weak<Keep<A>>>,
+}
+
+/// One life of an actor: its state.
+pub(crate) struct Life<A> {
+    pub(crate) actor: A,
+    pub(crate) given: Arc<Assigned>,
+    pub(crate) cell: Weak<dyn RecordsCalls<A>>,
+}
+
+/// Where a life's calls are recorded.
+pub(crate) trait RecordsCalls<A>: Send + Sync {
+    fn journal(&self) -> Option<&Journal<A>>;
+}
+
+/// What the mailbox's hooks know of the actor.
+struct Shared {
+    id: ActorId,
+    incarnation: AtomicU32,
+    stopping: AtomicBool,
+    /// Why the constructor failed.
+    error: Mutex<Option<Error>>,
+}
+
+impl<A: Actor> ActorCell<A> {
+    pub(crate) fn new(
+        id: ActorId,
+        detached: bool,
+        concurrency: usize,
+        checkpoint_every: u64,
+        make: Box<dyn Fn() -> Result<A> + Send + Sync>,
+    ) -> Arc<Self> {
+        let state = Arc::new(Shared {
+            id,
+            incarnation: AtomicU32::new(0),
+            stopping: AtomicBool::new(false),
+            error: Mutex::default(),
+        });
+        let mailbox = Mailbox::new(runtime::pool(), concurrency, Box::new(Hooks(state.clone())));
+        let journal = A::checkpoint().map(|ops| Journal::new(ops, checkpoint_every));
+        Arc::new(Self { id, detached, make, mailbox, journal, state, keep: Mutex::default() })
+    }
+
+    pub(crate) fn id(&self) -> ActorId {
+        self.id
+    }
+
+    pub(crate) fn mailbox(&self) -> &Mailbox<Life<A>> {
+        &self.mailbox
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached
+    }
+
+    pub(crate) fn set_keep(&self, keep: &Arc<Keep<A>>) {
+        *self.keep.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::downgrade(keep);
+    }
+
+    pub(crate) fn keep(&self) -> Option<Arc<Keep<A>>> {
+        self.keep.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).upgrade()
+    }
+
+    /// Nobody refers to it any more: it ends after the calls that were sent.
+    pub(crate) fn release(&self) {
+        drop(self.mailbox.send((), super::call::Last));
+    }
+
+    fn begin_life(&self) -> Result<A> {
+        match &self.journal {
+            Some(journal) => journal.restore(&self.make),
+            None => (self.make)(),
+        }
+    }
+}
+
+impl<A: Actor> RecordsCalls<A> for ActorCell<A> {
+    fn journal(&self) -> Option<&Journal<A>> {
+        self.journal.as_ref()
+    }
+}
+
+impl<A: Actor> Host for ActorCell<A> {
+    fn id(&self) -> ActorId {
+        self.id
+    }
+
+    fn type_name(&self) -> &'static str {
+        A::TYPE
+    }
+
+    fn start(self: Arc<Self>, incarnation: Incarnation, grant: Grant) {
+        self.state.incarnation.store(incarnation.0, Ordering::SeqCst);
+        drop(runtime::pool().submit((), BeginLife { cell: self, incarnation, grant }));
+    }
+
+    fn stop(&self, incarnation: Incarnation) {
+        if self.state.incarnation.load(Ordering::SeqCst) == incarnation.0 {
+            self.state.stopping.store(true, Ordering::SeqCst);
+            self.mailbox.stop();
+        }
+    }
+
+    fn close(&self, cause: String) {
+        let error = self.state.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let cause = error.map_or(cause, |error| error.to_string());
+        self.mailbox.close(Arc::new(cause));
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// The job that runs a constructor.
+struct BeginLife<A: Actor> {
+    cell: Arc<ActorCell<A>>,
+    incarnation: Incarnation,
+    grant: Grant,
+}
+
+impl<A: Actor> Function<()> for BeginLife<A> {
+    type Outcome = Unwatched;
+    const NAME: &'static str = A::TYPE;
+
+    fn call(self, (): ()) -> Unwatched {
+        let Self { cell, incarnation, grant } = self;
+        let given = Arc::new(Assigned {
+            task_id: None,
+            attempt: 1,
+            actor: Some((cell.id, incarnation)),
+            grant,
+            cancelled: Arc::default(),
+        });
+        let made = catch_unwind(AssertUnwindSafe(|| assigned(&given, || cell.begin_life())));
+        let made = made.unwrap_or_else(|payload| Err(Error::panicked(A::TYPE, 1, &*payload)));
+        match made {
+            Ok(actor) => {
+                let weak: Weak<ActorCell<A>> = Arc::downgrade(&cell);
+                cell.mailbox.open(Life { actor, given, cell: weak });
+                tell(Event::ActorStarted { actor: cell.id, incarnation });
+            }
+            Err(error) => {
+                tracing::warn!(actor_id = %cell.id, incarnation = incarnation.0, %error, "actor failed to start");
+                *cell.state.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(error);
+                tell(Event::ActorEnded { actor: cell.id, incarnation, end: ActorEnd::ConstructorFailed });
+            }
+        }
+        Unwatched
+    }
+}
+
+/// What the mailbox tells of the actor goes to the controller.
+struct Hooks(Arc<Shared>);
+
+impl ActorHooks for Hooks {
+    fn crashed(&self, method: &'static str, message: &str) {
+        let incarnation = Incarnation(self.0.incarnation.load(Ordering::SeqCst));
+        tracing::warn!(actor_id = %self.0.id, incarnation = incarnation.0, method, message, "actor crashed");
+        tell(Event::ActorEnded { actor: self.0.id, incarnation, end: ActorEnd::Crashed });
+    }
+
+    fn stopped(&self) {
+        if self.0.stopping.swap(false, Ordering::SeqCst) {
+            let incarnation = Incarnation(self.0.incarnation.load(Ordering::SeqCst));
+            tell(Event::ActorEnded { actor: self.0.id, incarnation, end: ActorEnd::Stopped });
+        }
+    }
+}
+
+fn tell(event: Event) {
+    runtime::control().actor_event(event);
+}
+
+/// Finds the actor of type `A` behind a host.
+///
+/// # Errors
+/// [`ErrorKind::WrongActorType`].
+pub(super) fn downcast<A: Actor>(host: Arc<dyn Host>, name: &str) -> Result<Arc<ActorCell<A>>> {
+    let found = host.type_name();
+    host.into_any().downcast::<ActorCell<A>>().map_err(|_| {
+        Error::new(ErrorKind::WrongActorType { name: name.to_owned(), asked: A::TYPE, found })
+    })
+}

@@ -1,0 +1,146 @@
+//! Actors: state with methods, which run one message after the other.
+
+mod call;
+mod checkpoint;
+mod create;
+mod host;
+
+pub use call::{
+    AsyncMutMethod, AsyncRefMethod, MutMethod, RefMethod, send_async_mut, send_async_ref, send_mut, send_ref,
+};
+pub use checkpoint::{Checkpoint, CheckpointOps};
+pub use create::{Create, Named, create};
+pub(crate) use host::{ActorCell, Host};
+
+use crate::options::Declared;
+use crate::runtime;
+use rayline_core::ids::ActorId;
+use std::fmt;
+use std::sync::Arc;
+
+/// State with methods; `#[derive(Actor)]` implements it, and `#[methods]` gives its reference the methods.
+///
+/// ```
+/// use rayline::prelude::*;
+///
+/// #[derive(Actor)]
+/// #[actor(restarts = 2)]
+/// struct Counter { count: u64 }
+///
+/// #[methods]
+/// impl Counter {
+///     pub fn new(start: u64) -> Self { Self { count: start } }
+///     /// `&mut self` runs alone, in the order in which each caller sent it.
+///     pub fn add(&mut self, n: u64) -> u64 { self.count += n; self.count }
+///     /// `&self` may overlap with others of its kind, up to `concurrency`.
+///     pub fn count(&self) -> u64 { self.count }
+/// }
+///
+/// # fn main() -> rayline::Result<()> {
+/// let counter = Counter::remote(40);
+/// counter.add(1);
+/// assert_eq!(counter.add(1).get()?, 42);
+/// # Ok(()) }
+/// ```
+pub trait Actor: Sized + Send + Sync + 'static {
+    /// The reference to it, with its methods.
+    type Ref;
+    #[doc(hidden)]
+    const OPTIONS: Declared;
+    /// Its name in errors and logs.
+    const TYPE: &'static str;
+
+    #[doc(hidden)]
+    fn wrap(actor: ActorRef<Self>) -> Self::Ref;
+
+    #[doc(hidden)]
+    fn checkpoint() -> Option<CheckpointOps<Self>> {
+        None
+    }
+}
+
+/// A reference to an actor. Cheap to clone, and a value that can be passed to tasks.
+///
+/// The actor lives while anybody refers to it, then ends after the calls that were sent; a detached one lives until it is
+/// killed.
+pub struct ActorRef<A: Actor> {
+    cell: Arc<ActorCell<A>>,
+    /// `None` for references that don't keep it.
+    _keep: Option<Arc<Keep<A>>>,
+}
+
+/// Ends the actor when the last reference goes.
+pub(crate) struct Keep<A: Actor>(Arc<ActorCell<A>>);
+
+impl<A: Actor> ActorRef<A> {
+    pub(crate) fn new(cell: Arc<ActorCell<A>>, detached: bool) -> Self {
+        if detached {
+            return Self { cell, _keep: None };
+        }
+        let keep = Arc::new(Keep(cell.clone()));
+        cell.set_keep(&keep);
+        Self { cell, _keep: Some(keep) }
+    }
+
+    /// A further reference to an actor that was found; `None` where the last one is just going.
+    pub(crate) fn to_found(cell: Arc<ActorCell<A>>) -> Option<Self> {
+        if cell.is_detached() {
+            return Some(Self { cell, _keep: None });
+        }
+        let keep = cell.keep()?;
+        Some(Self { cell, _keep: Some(keep) })
+    }
+
+    pub(crate) fn cell(&self) -> &ActorCell<A> {
+        &self.cell
+    }
+
+    /// The actor's id: the same in all its lives.
+    pub fn id(&self) -> ActorId {
+        self.cell.id()
+    }
+
+    /// Ends the actor, after the method that runs: further calls, and those not started, fail.
+    pub fn kill(&self) {
+        runtime::control().kill_actor(self.id(), false);
+    }
+
+    /// Ends this life of the actor; it starts again if it may (`restarts`), and goes on with the calls not started.
+    pub fn kill_and_restart(&self) {
+        runtime::control().kill_actor(self.id(), true);
+    }
+}
+
+impl<A: Actor> Clone for ActorRef<A> {
+    fn clone(&self) -> Self {
+        Self { cell: self.cell.clone(), _keep: self._keep.clone() }
+    }
+}
+
+impl<A: Actor> fmt::Debug for ActorRef<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({})", A::TYPE, self.id())
+    }
+}
+
+impl<A: Actor> Drop for Keep<A> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// A reference inside a value. Within a process values aren't encoded, so it travels as it is.
+///
+/// # Errors
+/// Any other encoder: it means nothing outside the runtime.
+impl<A: Actor> serde::Serialize for ActorRef<A> {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("a reference to an actor can't be encoded outside the runtime"))
+    }
+}
+
+impl<'de, A: Actor> serde::Deserialize<'de> for ActorRef<A> {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("a reference to an actor can't be decoded outside the runtime"))
+    }
+}

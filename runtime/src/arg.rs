@@ -1,0 +1,135 @@
+//! Arguments: values, and references to values that may still be made.
+
+use crate::data::Data;
+use crate::error::{Error, Result};
+use crate::object::{ObjectRef, Outcome};
+use rayline_exec::{Args, Awaited, Ready};
+
+/// What may stand for an argument of type `T`: a `T`, an `ObjectRef<T>` or a `&ObjectRef<T>`.
+///
+/// The task runs once all references among its arguments have their values. A parameter `&T` reads the shared value in
+/// place; a parameter `T` gets its own (moved if nobody else refers to it, else cloned). A parameter of type
+/// `ObjectRef<T>` gets the reference itself.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't stand for an argument of type `{T}`",
+    label = "expected `{T}`, `ObjectRef<{T}>` or `&ObjectRef<{T}>`",
+    note = "to pass a large value to several tasks, `put` it once and pass the reference"
+)]
+pub trait IntoArg<T> {
+    /// How it waits in a task.
+    #[doc(hidden)]
+    type Slot: Slot<Value = T>;
+
+    #[doc(hidden)]
+    fn into_slot(self) -> Self::Slot;
+}
+
+impl<T: Data> IntoArg<T> for T {
+    type Slot = Ready<T>;
+
+    fn into_slot(self) -> Ready<T> {
+        Ready(self)
+    }
+}
+
+impl<T: Data> IntoArg<T> for ObjectRef<T> {
+    type Slot = Awaited<Outcome<T>>;
+
+    fn into_slot(self) -> Awaited<Outcome<T>> {
+        Awaited::new(self.into_handle())
+    }
+}
+
+impl<T: Data> IntoArg<T> for &ObjectRef<T> {
+    type Slot = Awaited<Outcome<T>>;
+
+    fn into_slot(self) -> Awaited<Outcome<T>> {
+        Awaited::new(self.clone().into_handle())
+    }
+}
+
+/// An argument when the task runs.
+#[doc(hidden)]
+#[derive(Clone)]
+pub enum Arg<T> {
+    Value(T),
+    Ref(ObjectRef<T>),
+}
+
+impl<T> Arg<T> {
+    /// For a parameter `&T`.
+    #[inline]
+    pub fn shared(&self, task: &'static str) -> Result<&T> {
+        match self {
+            Arg::Value(value) => Ok(value),
+            Arg::Ref(object) => object.peek().map_err(|error| Error::argument(task, error)),
+        }
+    }
+}
+
+impl<T: Clone> Arg<T> {
+    /// For a parameter `T`.
+    #[inline]
+    pub fn owned(self, task: &'static str) -> Result<T> {
+        match self {
+            Arg::Value(value) => Ok(value),
+            Arg::Ref(object) => object.take_ready().map_err(|error| Error::argument(task, error)),
+        }
+    }
+}
+
+/// One argument as it waits, and what becomes of it when the task runs.
+#[doc(hidden)]
+pub trait Slot: rayline_exec::Slot {
+    type Value;
+    const READY: bool;
+
+    fn into_arg(self) -> Arg<Self::Value>;
+}
+
+impl<T: Send + 'static> Slot for Ready<T> {
+    type Value = T;
+    const READY: bool = true;
+
+    #[inline]
+    fn into_arg(self) -> Arg<T> {
+        Arg::Value(self.0)
+    }
+}
+
+impl<T: Send + Sync + 'static> Slot for Awaited<Outcome<T>> {
+    type Value = T;
+    const READY: bool = false;
+
+    #[inline]
+    fn into_arg(self) -> Arg<T> {
+        Arg::Ref(ObjectRef::from_handle(self.into_handle()))
+    }
+}
+
+/// A list of arguments as they wait.
+#[doc(hidden)]
+pub trait Slots: Args {
+    /// Whether nothing is awaited.
+    const READY: bool;
+    type Args: Send + 'static;
+
+    fn into_args(self) -> Self::Args;
+}
+
+impl Slots for () {
+    const READY: bool = true;
+    type Args = ();
+
+    fn into_args(self) {}
+}
+
+impl<First: Slot<Value: Send + Sync + 'static>, Rest: Slots> Slots for (First, Rest) {
+    const READY: bool = First::READY && Rest::READY;
+    type Args = (Arg<First::Value>, Rest::Args);
+
+    #[inline]
+    fn into_args(self) -> Self::Args {
+        (self.0.into_arg(), self.1.into_args())
+    }
+}

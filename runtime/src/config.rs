@@ -1,0 +1,147 @@
+//! What a node offers, and how the runtime is set up.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::amount;
+use rayline_core::resources::Capacity;
+
+/// How a runtime is set up. The default offers what the machine has.
+///
+/// ```
+/// # use rayline::Config;
+/// let runtime = rayline::init_with(Config::default().cpus(4).gpus(2).resource("license", 1))?;
+/// # drop(runtime);
+/// # rayline::Result::Ok(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    cpus: Option<u32>,
+    gpus: u32,
+    gpu_memory_bytes: u64,
+    memory_bytes: Option<u64>,
+    resources: Vec<(String, f64)>,
+    pub(crate) threads_max: usize,
+    pub(crate) stack_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cpus: None,
+            gpus: 0,
+            gpu_memory_bytes: 0,
+            memory_bytes: None,
+            resources: Vec::new(),
+            threads_max: 512,
+            stack_bytes: 32 << 20,
+        }
+    }
+}
+
+impl Config {
+    /// CPUs to offer; by default those that the process may use, with the control group's quota in mind.
+    #[must_use]
+    pub fn cpus(mut self, cpus: u32) -> Self {
+        self.cpus = Some(cpus);
+        self
+    }
+
+    /// GPUs to offer, whether or not they are there: tasks are told their indices.
+    #[must_use]
+    pub fn gpus(mut self, gpus: u32) -> Self {
+        self.gpus = gpus;
+        self
+    }
+
+    /// Memory of each offered GPU, in bytes.
+    #[must_use]
+    pub fn gpu_memory(mut self, bytes: u64) -> Self {
+        self.gpu_memory_bytes = bytes;
+        self
+    }
+
+    /// Host memory to offer, in bytes; by default what the process may use.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory_bytes = Some(bytes);
+        self
+    }
+
+    /// Units of a resource of your own, for tasks and actors to ask for by name.
+    #[must_use]
+    pub fn resource(mut self, name: &str, units: impl Into<f64>) -> Self {
+        self.resources.push((name.to_owned(), units.into()));
+        self
+    }
+
+    /// How many threads there may be for tasks, with those that stand in for tasks that block.
+    #[must_use]
+    pub fn threads_max(mut self, threads: usize) -> Self {
+        self.threads_max = threads;
+        self
+    }
+
+    /// Virtual size of a task thread's stack, in bytes.
+    #[must_use]
+    pub fn stack(mut self, bytes: usize) -> Self {
+        self.stack_bytes = bytes;
+        self
+    }
+
+    /// How many CPUs are offered.
+    pub(crate) fn cpu_count(&self) -> u32 {
+        self.cpus.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32))
+    }
+
+    /// As the machines understand it.
+    pub(crate) fn capacity(&self) -> Result<Capacity> {
+        let cpus = self.cpu_count();
+        if cpus == 0 || self.threads_max < cpus as usize || self.threads_max > 65_535 {
+            let why = format!("needs 1 <= cpus <= threads_max <= 65535, got {cpus} and {}", self.threads_max);
+            return Err(Error::new(ErrorKind::Config(why)));
+        }
+        let mut capacity = Capacity::cpus(amount("cpus", f64::from(cpus))?)
+            .with_memory(self.memory_bytes.unwrap_or_else(detect_memory));
+        for index in 0..self.gpus {
+            capacity = capacity.with_gpu(index, self.gpu_memory_bytes);
+        }
+        for (name, units) in &self.resources {
+            capacity = capacity.with_named(name, amount(name, *units)?);
+        }
+        Ok(capacity)
+    }
+}
+
+/// Bytes of memory that the process may use: the control group's limit, or the machine's memory.
+fn detect_memory() -> u64 {
+    let read = |path| std::fs::read_to_string(path).ok();
+    let number = |text: String| text.trim().parse::<u64>().ok();
+    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limit = limits.into_iter().filter_map(read).find_map(number).unwrap_or(u64::MAX);
+    limit.min(read("/proc/meminfo").and_then(|text| mem_total(&text)).unwrap_or(u64::MAX))
+}
+
+/// The `MemTotal` line of `/proc/meminfo`, in bytes.
+fn mem_total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_machine() {
+        assert_eq!(mem_total("MemTotal:       24 kB\nMemFree: 1 kB\n"), Some(24 * 1024));
+        assert_eq!(mem_total("nothing"), None);
+        assert!(detect_memory() > 1 << 20);
+    }
+
+    #[test]
+    fn refuses_what_makes_no_sense() {
+        assert!(Config::default().cpus(0).capacity().is_err());
+        assert!(Config::default().cpus(4).threads_max(3).capacity().is_err());
+        let error = Config::default().resource("license", -1.0).capacity().unwrap_err();
+        assert!(error.to_string().contains("license"), "{error}");
+    }
+}

@@ -1,0 +1,122 @@
+//! What a task may know of itself.
+
+use crate::runtime;
+use rayline_core::ids::{ActorId, Incarnation, NodeId, TaskId};
+use rayline_core::resources::{Amount, Grant};
+use rayline_exec::Current;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+thread_local! {
+    static ASSIGNED: RefCell<Option<Arc<Assigned>>> = const { RefCell::new(None) };
+}
+
+/// What a leased task or an actor was given.
+#[derive(Debug)]
+pub(crate) struct Assigned {
+    pub(crate) task_id: Option<TaskId>,
+    pub(crate) attempt: u32,
+    pub(crate) actor: Option<(ActorId, Incarnation)>,
+    pub(crate) grant: Grant,
+    pub(crate) cancelled: Arc<AtomicBool>,
+}
+
+/// A share of a GPU.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GpuShare {
+    /// Index of the device on its node.
+    pub index: u32,
+    /// Part of it: 1 for the whole device.
+    pub share: f64,
+}
+
+/// What a task knows of itself: see [`context`].
+#[derive(Clone, Debug)]
+pub struct Context {
+    task: &'static str,
+    task_id: TaskId,
+    node: NodeId,
+    worker: Option<usize>,
+    assigned: Option<Arc<Assigned>>,
+}
+
+/// The context of the task that calls this; outside a task that of the driver.
+pub fn context() -> Context {
+    let job = Current::job();
+    let assigned = ASSIGNED.with_borrow(Clone::clone);
+    let seq = rayline_exec::current_id();
+    let task_id = assigned.as_ref().and_then(|assigned| assigned.task_id);
+    Context {
+        task: job.map_or("driver", |job| job.name),
+        task_id: task_id.unwrap_or(TaskId { owner: runtime::OWNER, seq }),
+        node: runtime::NODE,
+        worker: job.map(|job| job.worker),
+        assigned,
+    }
+}
+
+impl Context {
+    /// The task's or method's name.
+    pub fn task(&self) -> &'static str {
+        self.task
+    }
+
+    /// The task's id: the same in all its attempts, and no other task's.
+    pub fn task_id(&self) -> TaskId {
+        self.task_id
+    }
+
+    /// Which try this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.assigned.as_ref().map_or(1, |assigned| assigned.attempt.max(1))
+    }
+
+    /// The node that the task runs on.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The actor whose method this is, and which of its lives, from 1.
+    pub fn actor(&self) -> Option<(ActorId, u32)> {
+        let (actor, incarnation) = self.assigned.as_ref()?.actor?;
+        Some((actor, incarnation.0))
+    }
+
+    /// The GPUs that the task was given.
+    pub fn gpus(&self) -> Vec<GpuShare> {
+        let Some(assigned) = &self.assigned else { return Vec::new() };
+        let share = |device: &rayline_core::resources::DeviceShare| GpuShare {
+            index: device.index,
+            share: device.share.parts() as f64 / Amount::ONE.parts() as f64,
+        };
+        assigned.grant.devices().iter().map(share).collect()
+    }
+
+    /// The CPU slots that the task was given: one for a plain task, the whole CPUs of its lease for others.
+    pub fn cpu_slots(&self) -> Vec<u32> {
+        match &self.assigned {
+            Some(assigned) => assigned.grant.slots().to_vec(),
+            None => self.worker.map(|worker| runtime::slot(worker)).into_iter().collect(),
+        }
+    }
+
+    /// Whether the task was asked to stop. A long task looks now and then, and returns early.
+    pub fn cancelled(&self) -> bool {
+        let told = self.assigned.as_ref().is_some_and(|assigned| assigned.cancelled.load(Ordering::Acquire));
+        told || Current::job().is_some_and(|job| job.cancelled)
+    }
+}
+
+/// Runs `f` as a task or method that was given `assigned`.
+#[inline]
+pub(crate) fn assigned<R>(assigned: &Arc<Assigned>, f: impl FnOnce() -> R) -> R {
+    struct Back(Option<Arc<Assigned>>);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            ASSIGNED.set(self.0.take());
+        }
+    }
+    let _back = Back(ASSIGNED.replace(Some(assigned.clone())));
+    f()
+}

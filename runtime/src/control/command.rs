@@ -1,0 +1,35 @@
+//! What the control thread is asked to do.
+
+use super::leased::Leased;
+use crate::actor::Host;
+use crate::group::{BundleRef, Progress};
+use rayline_core::controller::{self, ActorSpec, Strategy};
+use rayline_core::ids::{ActorId, Attempt, GroupId, LeaseId, TaskId};
+use rayline_core::owner::FailureKind;
+use rayline_core::resources::Demand;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+/// One thing to do. What waits for an answer has a `reply`.
+pub(super) enum Command {
+    Submit { task: Arc<dyn Leased>, demand: Demand, bundle: Option<BundleRef>, retries: u32 },
+    Cancel(TaskId),
+    /// A leased task has ended; `Err` where it failed.
+    Ended { task: TaskId, attempt: Attempt, lease: LeaseId, result: Result<(), FailureKind> },
+    Shrunk,
+    CreateActor { host: Arc<dyn Host>, spec: ActorSpec, bundle: Option<BundleRef> },
+    GetOrCreate { host: Arc<dyn Host>, spec: ActorSpec, bundle: Option<BundleRef>, reply: SyncSender<Arc<dyn Host>> },
+    KillActor { actor: ActorId, restart: bool },
+    ActorEvent(controller::Event),
+    NamedActor { name: String, reply: SyncSender<Option<Arc<dyn Host>>> },
+    Reserve {
+        group: GroupId,
+        bundles: Vec<Demand>,
+        strategy: Strategy,
+        progress: Arc<Progress>,
+        reply: SyncSender<()>,
+    },
+    RemoveGroup(GroupId),
+    Close(SyncSender<()>),
+    Stop,
+}

@@ -1,0 +1,157 @@
+//! A task that runs on a lease: what the driver holds of it while the owner decides.
+
+use super::command::Command;
+use crate::context::{Assigned, assigned};
+use crate::error::{Error, Result};
+use crate::object::Outcome;
+use crate::runtime;
+use crate::task::Unwatched;
+use rayline_core::ids::{Attempt, LeaseId, TaskId};
+use rayline_core::owner::FailureKind;
+use rayline_core::resources::Grant;
+use rayline_exec::{CancelWatch, Function, Pool, Promise};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Wake, Waker};
+
+/// A leased task of any type.
+pub(crate) trait Leased: Send + Sync {
+    /// It is known to the owner under this id: from now on a cancellation goes there.
+    fn named(&self, id: TaskId);
+    /// Runs one attempt, on a thread of the pool.
+    fn run(&self, run: &Run) -> std::result::Result<(), FailureKind>;
+    /// It failed for good: with the error of its last attempt, or with `error` where the system failed it.
+    fn fail(&self, error: Option<Error>);
+    /// It was cancelled while it runs.
+    fn tell_cancelled(&self);
+    fn name(&self) -> &'static str;
+}
+
+/// One attempt, on a lease.
+pub(crate) struct Run {
+    pub(super) task: TaskId,
+    pub(super) attempt: Attempt,
+    pub(super) lease: LeaseId,
+    pub(super) grant: Grant,
+}
+
+/// A leased task that makes a `T`.
+pub(crate) struct LeasedTask<T: Send + Sync + 'static> {
+    name: &'static str,
+    attempt: Box<dyn Fn(u32) -> Result<T> + Send + Sync>,
+    retries_after: fn(&Error) -> bool,
+    cancelled: Arc<AtomicBool>,
+    state: Mutex<State<T>>,
+}
+
+struct State<T: Send + Sync + 'static> {
+    /// Until it is kept.
+    promise: Option<Promise<Outcome<T>>>,
+    watch: Option<CancelWatch>,
+    last_error: Option<Error>,
+}
+
+impl<T: Send + Sync + 'static> LeasedTask<T> {
+    pub(crate) fn new(
+        name: &'static str,
+        promise: Promise<Outcome<T>>,
+        attempt: Box<dyn Fn(u32) -> Result<T> + Send + Sync>,
+        retries_after: fn(&Error) -> bool,
+    ) -> Arc<dyn Leased> {
+        let state = Mutex::new(State { promise: Some(promise), watch: None, last_error: None });
+        Arc::new(Self { name, attempt, retries_after, cancelled: Arc::default(), state })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn keep_promise(&self, result: Result<T>) {
+        let mut state = self.lock();
+        let (promise, watch) = (state.promise.take(), state.watch.take());
+        drop(state);
+        drop(watch);
+        if let Some(promise) = promise {
+            promise.complete(Outcome(result));
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Leased for LeasedTask<T> {
+    fn named(&self, id: TaskId) {
+        let waker = Waker::from(Arc::new(Cancel(id)));
+        let mut state = self.lock();
+        state.watch = state.promise.as_ref().and_then(|promise| promise.on_cancel(&waker));
+        if state.watch.is_none() {
+            waker.wake();
+        }
+    }
+
+    fn run(&self, run: &Run) -> std::result::Result<(), FailureKind> {
+        let given = Arc::new(Assigned {
+            task_id: Some(run.task),
+            attempt: run.attempt.0,
+            actor: None,
+            grant: run.grant.clone(),
+            cancelled: self.cancelled.clone(),
+        });
+        match assigned(&given, || (self.attempt)(run.attempt.0)) {
+            Ok(value) => {
+                self.keep_promise(Ok(value));
+                Ok(())
+            }
+            Err(error) => {
+                let retryable = (self.retries_after)(&error);
+                self.lock().last_error = Some(error);
+                Err(FailureKind::Application { retryable })
+            }
+        }
+    }
+
+    fn fail(&self, error: Option<Error>) {
+        let last = self.lock().last_error.take();
+        if let Some(error) = error.or(last) {
+            self.keep_promise(Err(error));
+        }
+    }
+
+    fn tell_cancelled(&self) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// Tells the owner that the reference of a task was cancelled.
+struct Cancel(TaskId);
+
+impl Wake for Cancel {
+    fn wake(self: Arc<Self>) {
+        runtime::control().send(Command::Cancel(self.0));
+    }
+}
+
+/// The job of one attempt.
+struct RunLeased {
+    task: Arc<dyn Leased>,
+    run: Run,
+}
+
+/// Starts an attempt: it goes before all that is queued, as a thread was added for it.
+pub(super) fn start(pool: Pool, task: Arc<dyn Leased>, run: Run) {
+    drop(pool.submit_urgent(RunLeased { task, run }));
+}
+
+impl Function<()> for RunLeased {
+    type Outcome = Unwatched;
+    const NAME: &'static str = "leased task";
+
+    fn call(self, (): ()) -> Unwatched {
+        let result = self.task.run(&self.run);
+        let Run { task, attempt, lease, .. } = self.run;
+        runtime::control().send(Command::Ended { task, attempt, lease, result });
+        Unwatched
+    }
+}

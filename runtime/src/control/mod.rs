@@ -1,0 +1,117 @@
+//! The control thread: the driver loop of the three machines of an embedded runtime.
+//!
+//! ```text
+//!  submitters, workers -- Command --> [ queue ] --> Driver: Owner, Node, Controller (messages in process)
+//!                                                     |  actions
+//!                                                     v
+//!                                   pool (how many threads), leased tasks, actors, groups
+//! ```
+//! It decides nothing: commands become events, actions become calls. Nothing of the fast path comes through here.
+
+mod command;
+mod driver;
+mod leased;
+mod mail;
+mod threads;
+
+use crate::actor::Host;
+use crate::group::{BundleRef, Progress};
+use command::Command;
+use driver::Driver;
+pub(crate) use leased::{Leased, LeasedTask};
+use rayline_core::controller::{ActorSpec, Strategy};
+use rayline_core::ids::{ActorId, GroupId};
+use rayline_core::resources::{Capacity, Demand};
+use rayline_exec::Pool;
+use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+/// The way to the control thread.
+pub(crate) struct Control {
+    commands: Sender<Command>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Control {
+    /// Sets the machines up, and starts their thread.
+    pub(crate) fn start(pool: Pool, capacity: Capacity, executors: usize) -> Self {
+        let (commands, queue) = channel();
+        let mut driver = Driver::new(pool, capacity);
+        driver.begin(executors as u32);
+        let thread = std::thread::Builder::new().name("rayline-control".into()).spawn(move || driver.run(queue));
+        let thread = Mutex::new(Some(thread.expect("the process may start a thread")));
+        Self { commands, thread }
+    }
+
+    fn send(&self, command: Command) {
+        // Fails after `stop` only; what the command holds is dropped, and promises in it end.
+        let _ = self.commands.send(command);
+    }
+
+    /// Sends a command and waits until it was carried out.
+    fn ask<R>(&self, command: impl FnOnce(std::sync::mpsc::SyncSender<R>) -> Command) -> Option<R> {
+        let (reply, answer) = sync_channel(1);
+        self.send(command(reply));
+        rayline_exec::blocking(|| answer.recv().ok())
+    }
+
+    /// The pool has come down to its target.
+    pub(crate) fn shrunk(&self) {
+        self.send(Command::Shrunk);
+    }
+
+    pub(crate) fn create_actor(&self, host: Arc<dyn Host>, spec: ActorSpec, bundle: Option<BundleRef>) {
+        self.send(Command::CreateActor { host, spec, bundle });
+    }
+
+    pub(crate) fn kill_actor(&self, actor: ActorId, restart: bool) {
+        self.send(Command::KillActor { actor, restart });
+    }
+
+    pub(crate) fn actor_event(&self, event: rayline_core::controller::Event) {
+        self.send(Command::ActorEvent(event));
+    }
+
+    /// The live actor of that name.
+    pub(crate) fn named_actor(&self, name: &str) -> Option<Arc<dyn Host>> {
+        self.ask(|reply| Command::NamedActor { name: name.to_owned(), reply }).flatten()
+    }
+
+    /// Creates an actor, or finds the live one of its name: that one's host.
+    pub(crate) fn get_or_create(
+        &self,
+        host: Arc<dyn Host>,
+        spec: ActorSpec,
+        bundle: Option<BundleRef>,
+    ) -> Option<Arc<dyn Host>> {
+        self.ask(|reply| Command::GetOrCreate { host, spec, bundle, reply })
+    }
+
+    pub(crate) fn reserve(&self, group: GroupId, bundles: Vec<Demand>, strategy: Strategy, progress: Arc<Progress>) {
+        self.ask(|reply| Command::Reserve { group, bundles, strategy, progress, reply });
+    }
+
+    pub(crate) fn remove_group(&self, group: GroupId) {
+        self.send(Command::RemoveGroup(group));
+    }
+
+    /// Ends all actors and all leased tasks that don't run.
+    pub(crate) fn close(&self) {
+        self.ask(Command::Close);
+    }
+
+    /// Ends the control thread.
+    pub(crate) fn stop(&self) {
+        self.send(Command::Stop);
+        let thread = self.thread.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(thread) = thread {
+            thread.join().expect("the control thread doesn't panic");
+        }
+    }
+}
+
+/// Hands a task to the owner.
+pub(crate) fn submit(task: Arc<dyn Leased>, demand: Demand, bundle: Option<BundleRef>, retries: u32) {
+    crate::runtime::control().send(Command::Submit { task, demand, bundle, retries });
+}

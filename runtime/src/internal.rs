@@ -1,0 +1,30 @@
+//! What the macros expand to. Not a public interface.
+
+pub use crate::actor::{
+    AsyncMutMethod, AsyncRefMethod, CheckpointOps, MutMethod, RefMethod, create, send_async_mut, send_async_ref,
+    send_mut, send_ref,
+};
+pub use crate::arg::{Arg, IntoArg, Slots};
+pub use crate::options::Declared;
+pub use crate::registry::{Entry, TASKS};
+pub use crate::stream::{Items, StreamTask, remote_stream};
+pub use crate::task::{Invocation, Parts, remote, remote_async, remote_parts};
+pub use linkme;
+pub use serde;
+pub use rayline_exec::BoxFuture;
+
+use crate::error::Error;
+
+/// The task `name` returned `error`.
+pub fn failed(name: &'static str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::failed(name, 1, error)
+}
+
+/// Runs the program's `main` in a runtime that is shut down after it.
+pub fn run_main<R>(main: impl FnOnce() -> R) -> R {
+    let _runtime = crate::init().unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        std::process::exit(2);
+    });
+    main()
+}

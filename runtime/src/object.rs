@@ -1,0 +1,242 @@
+//! References to values that are, or will be, somewhere.
+
+use crate::data::Data;
+use crate::error::{Error, ErrorKind, Result};
+use rayline_exec::{Cancelled, Fault, Handle, Named};
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+/// A reference to a value that is, or will be, there. Cheap to clone (eight bytes and a count).
+///
+/// Dropping the last reference releases the value. The task runs whether or not anybody still refers to its value.
+pub struct ObjectRef<T> {
+    handle: Handle<Outcome<T>>,
+}
+
+/// What a job ends with: its value, or why there is none.
+pub struct Outcome<T>(pub(crate) Result<T>);
+
+/// A value read in place: derefs to `T`, and keeps it.
+pub struct Shared<T> {
+    object: ObjectRef<T>,
+}
+
+/// Puts a value where tasks can refer to it, without a copy.
+///
+/// ```
+/// # use rayline::prelude::*;
+/// # fn main() -> rayline::Result<()> {
+/// let policy = put(vec![0.5f32; 1000]);
+/// assert_eq!(policy.read()?.len(), 1000);
+/// # Ok(()) }
+/// ```
+pub fn put<T: Data>(value: T) -> ObjectRef<T> {
+    ObjectRef { handle: rayline_exec::done::<Put, _>(Outcome(Ok(value))) }
+}
+
+struct Put;
+
+impl Named for Put {
+    const NAME: &'static str = "put";
+}
+
+impl<T> ObjectRef<T> {
+    pub(crate) fn from_handle(handle: Handle<Outcome<T>>) -> Self {
+        Self { handle }
+    }
+
+    pub(crate) fn handle(&self) -> &Handle<Outcome<T>> {
+        &self.handle
+    }
+
+    pub(crate) fn into_handle(self) -> Handle<Outcome<T>> {
+        self.handle
+    }
+
+    /// Whether the value, or its failure, is there.
+    pub fn is_ready(&self) -> bool {
+        self.handle.is_done()
+    }
+
+    /// Cancels the task: one that hasn't started never runs, and its reference fails at once; one that runs is told
+    /// through [`Context::cancelled`](crate::Context::cancelled), and an asynchronous one is dropped at its next await
+    /// point.
+    pub fn cancel(self) {
+        self.handle.cancel();
+    }
+
+    /// Blocks until the value is there, and reads it in place.
+    ///
+    /// # Errors
+    /// What the task failed with.
+    pub fn read(&self) -> Result<Shared<T>> {
+        self.handle.wait();
+        self.peek()?;
+        Ok(Shared { object: self.clone() })
+    }
+
+    /// Blocks until the value is there, or its failure.
+    pub fn wait(&self) {
+        self.handle.wait();
+    }
+
+    /// Blocks for at most `timeout`; whether the value, or its failure, is there.
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.handle.wait_until(Instant::now() + timeout)
+    }
+
+    /// The value of a job that is done.
+    pub(crate) fn peek(&self) -> Result<&T> {
+        match self.handle.outcome() {
+            Some(Ok(Outcome(Ok(value)))) => Ok(value),
+            Some(Ok(Outcome(Err(error)))) => Err(error.clone()),
+            Some(Err(Cancelled)) | None => Err(self.cancelled()),
+        }
+    }
+
+    fn cancelled(&self) -> Error {
+        Error::in_task(ErrorKind::Cancelled, self.handle.name())
+    }
+}
+
+impl<T: Clone> ObjectRef<T> {
+    /// Blocks until the value is there, and clones it. Inside a task this runs other ready work meanwhile, and lends
+    /// the CPU to others.
+    ///
+    /// # Errors
+    /// What the task failed with.
+    pub fn get(&self) -> Result<T> {
+        self.handle.wait();
+        self.peek().cloned()
+    }
+
+    /// As [`get`](Self::get), for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] where nothing came within the time; what the task failed with.
+    pub fn get_timeout(&self, timeout: Duration) -> Result<T> {
+        if self.wait_timeout(timeout) {
+            return self.peek().cloned();
+        }
+        Err(Error::in_task(ErrorKind::Timeout(timeout), self.handle.name()))
+    }
+
+    /// Blocks until the value is there, and takes it: moved where this is its only reference, cloned otherwise.
+    ///
+    /// # Errors
+    /// What the task failed with.
+    pub fn take(self) -> Result<T> {
+        self.handle.wait();
+        self.take_ready()
+    }
+
+    pub(crate) fn take_ready(self) -> Result<T> {
+        match self.handle.try_take() {
+            Ok(Outcome(result)) => result,
+            Err(handle) => Self { handle }.peek().cloned(),
+        }
+    }
+}
+
+impl<T> Clone for ObjectRef<T> {
+    fn clone(&self) -> Self {
+        Self { handle: self.handle.clone() }
+    }
+}
+
+impl<T> fmt::Debug for ObjectRef<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.handle.outcome() {
+            None => "pending",
+            Some(Ok(Outcome(Ok(_)))) => "ready",
+            Some(_) => "failed",
+        };
+        write!(f, "ObjectRef({}, {state})", self.handle.name())
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.object.peek().expect("a shared value was there when it was read, and stays")
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: Send + 'static> rayline_exec::Outcome for Outcome<T> {
+    fn from_fault(task: &'static str, fault: Fault) -> Self {
+        Outcome(Err(match fault {
+            Fault::Panicked(payload) => Error::panicked(task, 1, &*payload),
+            Fault::Shutdown => Error::in_task(ErrorKind::Shutdown, task),
+            Fault::Closed(reason) => closed(task, &*reason),
+            Fault::Dropped => Error::in_task(ErrorKind::Shutdown, task),
+        }))
+    }
+}
+
+/// The error of a call whose mailbox was closed for `reason`: the text of why the actor is dead.
+fn closed(task: &'static str, reason: &(dyn std::any::Any + Send + Sync)) -> Error {
+    let cause = reason.downcast_ref::<String>().cloned().unwrap_or_default();
+    Error::in_task(ErrorKind::ActorDied { cause }, task)
+}
+
+/// The future of a value; see [`ObjectRef`]'s `IntoFuture`.
+pub struct Get<T>(Pin<Box<dyn Future<Output = Result<T>> + Send>>, PhantomData<T>);
+
+impl<T> Future for Get<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<T>> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl<T> Unpin for Get<T> {}
+
+impl<T: Clone + Send + Sync + 'static> IntoFuture for ObjectRef<T> {
+    type Output = Result<T>;
+    type IntoFuture = Get<T>;
+
+    fn into_future(self) -> Get<T> {
+        let value = async move {
+            self.handle.done().await;
+            self.take_ready()
+        };
+        Get(Box::pin(value), PhantomData)
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> IntoFuture for &ObjectRef<T> {
+    type Output = Result<T>;
+    type IntoFuture = Get<T>;
+
+    fn into_future(self) -> Get<T> {
+        self.clone().into_future()
+    }
+}
+
+/// A reference inside a value. Within a process values aren't encoded, so a nested reference travels as it is.
+///
+/// # Errors
+/// Any other encoder: a reference means nothing outside the runtime. Encode its value, after a `get`.
+impl<T> serde::Serialize for ObjectRef<T> {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("an ObjectRef can't be encoded outside the runtime; encode its value, after `get`"))
+    }
+}
+
+impl<'de, T> serde::Deserialize<'de> for ObjectRef<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> std::result::Result<Self, D::Error> {
+        Err(serde::de::Error::custom("an ObjectRef can't be decoded outside the runtime; decode a value, and `put` it"))
+    }
+}

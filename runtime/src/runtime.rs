@@ -1,0 +1,189 @@
+//! The runtime of this process: one at a time, embedded.
+
+use crate::config::Config;
+use crate::control::Control;
+use crate::error::{Error, ErrorKind, Result};
+use crate::{io, registry};
+use rayline_core::ids::{NodeId, OwnerId};
+use rayline_exec::{Pool, PoolOptions, blocking};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+/// The one node of an embedded runtime.
+pub(crate) const NODE: NodeId = NodeId(1);
+/// The one owner of an embedded runtime: this process.
+pub(crate) const OWNER: OwnerId = OwnerId(1);
+
+/// The runtime that submissions go to: null before the first, afterwards the last that was started. A block that was
+/// replaced is never freed (about 100 bytes), as a submission may just be reading it.
+static LIVE: AtomicPtr<Live> = AtomicPtr::new(std::ptr::null_mut());
+/// Held while a runtime starts or stops.
+static SWITCH: Mutex<()> = Mutex::new(());
+
+struct Live {
+    pool: Pool,
+    control: Control,
+    cpus: usize,
+    closed: AtomicBool,
+}
+
+/// Keeps the runtime running; dropping it shuts it down.
+#[must_use = "the runtime is shut down when this is dropped"]
+#[derive(Debug)]
+pub struct Runtime(());
+
+/// Starts an embedded runtime with what the machine offers. Takes about 50 µs; threads start as there is work.
+///
+/// Optional: the first submission starts one too, which then runs until [`shutdown`] or the end of the process.
+///
+/// # Errors
+/// [`ErrorKind::AlreadyRunning`]; [`ErrorKind::Config`] where two tasks of the program have one name.
+pub fn init() -> Result<Runtime> {
+    init_with(Config::default())
+}
+
+/// As [`init`], set up by `config`.
+///
+/// # Errors
+/// As for [`init`]; [`ErrorKind::Config`] where `config` makes no sense.
+pub fn init_with(config: Config) -> Result<Runtime> {
+    let _switch = lock_switch();
+    if is_running() {
+        return Err(Error::new(ErrorKind::AlreadyRunning));
+    }
+    start(config)?;
+    Ok(Runtime(()))
+}
+
+/// Whether a runtime is running.
+pub fn is_running() -> bool {
+    live_if_any().is_some_and(|live| !live.closed.load(Ordering::Acquire))
+}
+
+/// Shuts the runtime down, if one runs: lets running tasks end, and gives all others the error
+/// [`ErrorKind::Shutdown`]; actors are dropped. Blocks until all its threads are gone.
+///
+/// # Panics
+/// Inside a task, which would wait for itself.
+pub fn shutdown() {
+    let _switch = lock_switch();
+    let Some(live) = live_if_any() else { return };
+    if live.closed.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    live.control.close();
+    live.pool.shutdown();
+    live.control.stop();
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        shutdown();
+    }
+}
+
+/// Blocks the thread until the future is ready. Tokio's timers and sockets work inside it.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let alarm = Arc::new(Alarm { thread: std::thread::current(), rang: AtomicBool::new(false) });
+    let waker = Waker::from(alarm.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        let mut polled = Poll::Pending;
+        io::within(&mut || polled = future.as_mut().poll(&mut context));
+        if let Poll::Ready(output) = polled {
+            return output;
+        }
+        blocking(|| {
+            while !alarm.rang.swap(false, Ordering::AcqRel) {
+                std::thread::park();
+            }
+        });
+    }
+}
+
+/// Wakes a thread that blocks on a future.
+struct Alarm {
+    thread: Thread,
+    rang: AtomicBool,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.rang.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+/// The executor of the runtime, which is started if none ever was.
+#[inline]
+pub(crate) fn pool() -> Pool {
+    live().pool
+}
+
+pub(crate) fn control() -> &'static Control {
+    &live().control
+}
+
+/// The CPU slot of an executor thread. Threads that stand in for blocked ones share the slots.
+pub(crate) fn slot(worker: usize) -> u32 {
+    (worker % live().cpus.max(1)) as u32
+}
+
+#[inline]
+fn live() -> &'static Live {
+    live_if_any().unwrap_or_else(start_default)
+}
+
+#[inline]
+#[allow(unsafe_code)]
+fn live_if_any() -> Option<&'static Live> {
+    // SAFETY: set to a leaked `Live` only, which is never freed.
+    unsafe { LIVE.load(Ordering::Acquire).as_ref() }
+}
+
+#[cold]
+fn start_default() -> &'static Live {
+    let _switch = lock_switch();
+    if let Some(live) = live_if_any() {
+        return live;
+    }
+    start(Config::default()).unwrap_or_else(|error| panic!("the runtime can't start: {error}"))
+}
+
+fn start(config: Config) -> Result<&'static Live> {
+    if let Some(complaint) = registry::complaint() {
+        return Err(Error::new(ErrorKind::Config(complaint)));
+    }
+    let capacity = config.capacity()?;
+    let cpus = config.cpu_count() as usize;
+    let pool = Pool::new(PoolOptions {
+        workers: cpus,
+        threads_max: config.threads_max,
+        stack_bytes: config.stack_bytes,
+        spin: Duration::from_micros(50),
+        thread_name: "rayline",
+        on_shrunk: tell_shrunk,
+        poll_in: io::within,
+    });
+    let control = Control::start(pool, capacity, cpus);
+    let live = Box::leak(Box::new(Live { pool, control, cpus, closed: AtomicBool::new(false) }));
+    LIVE.store(live, Ordering::Release);
+    Ok(live)
+}
+
+/// The pool is down to its target. While a runtime starts nobody waits for that.
+fn tell_shrunk() {
+    if let Some(live) = live_if_any() {
+        live.control.shrunk();
+    }
+}
+
+fn lock_switch() -> MutexGuard<'static, ()> {
+    SWITCH.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

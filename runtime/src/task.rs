@@ -1,0 +1,286 @@
+//! Tasks: functions that are submitted.
+
+use crate::arg::Slots;
+use crate::control::{self, LeasedTask};
+use crate::data::Data;
+use crate::error::{Error, Result};
+use crate::object::{ObjectRef, Outcome};
+use crate::options::{Declared, Options, option_methods};
+use crate::runtime;
+use rayline_exec::{BoxFuture, Fault, Function, Named, Promise, promise};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A function that can be submitted; `#[task]` implements it.
+pub trait Task: Send + Sync + 'static {
+    /// Its name, with the module's path.
+    const NAME: &'static str;
+    #[doc(hidden)]
+    const OPTIONS: Declared;
+    /// What it takes when it runs.
+    #[doc(hidden)]
+    type Args: Send + 'static;
+    /// What its reference gives.
+    type Output: Data;
+
+    #[doc(hidden)]
+    fn run(args: Self::Args) -> Invocation<Self::Output>;
+
+    /// Whether another try is worth it after this error.
+    #[doc(hidden)]
+    fn retries_after(_: &Error) -> bool {
+        false
+    }
+}
+
+/// A task that runs: its result, or the future of it.
+#[doc(hidden)]
+pub enum Invocation<T> {
+    Done(Result<T>),
+    Pending(BoxFuture<'static, Result<T>>),
+}
+
+/// A call that is prepared but not submitted: its options may still be changed.
+#[must_use = "a call does nothing until `remote` submits it"]
+pub struct Call<T, S> {
+    slots: S,
+    pub(crate) options: Options,
+    task: PhantomData<fn() -> T>,
+}
+
+impl<T: Task, S: Slots<Args = T::Args>> Call<T, S> {
+    #[doc(hidden)]
+    pub fn new(slots: S) -> Self {
+        Self { slots, options: Options::new(T::OPTIONS), task: PhantomData }
+    }
+
+    option_methods!();
+
+    /// Tries after the first.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.options.declared.retries = retries;
+        self
+    }
+
+    /// Submits it. Never fails: errors belong to the reference.
+    pub fn remote(self) -> ObjectRef<T::Output>
+    where
+        T::Args: Clone + Sync,
+    {
+        if self.options.is_plain() {
+            return submit::<T, S>(self.slots);
+        }
+        submit_leased::<T, S>(self.slots, self.options)
+    }
+}
+
+/// Submits a call with the declared options.
+#[doc(hidden)]
+#[inline]
+pub fn remote<T: Task, S: Slots<Args = T::Args>>(slots: S) -> ObjectRef<T::Output>
+where
+    T::Args: Clone + Sync,
+{
+    if T::OPTIONS.is_plain() {
+        return submit::<T, S>(slots);
+    }
+    submit_leased::<T, S>(slots, Options::new(T::OPTIONS))
+}
+
+/// The fast path: one cell on a deque.
+#[inline]
+fn submit<T: Task, S: Slots<Args = T::Args>>(slots: S) -> ObjectRef<T::Output> {
+    ObjectRef::from_handle(runtime::pool().submit(slots, Run::<T>(PhantomData)))
+}
+
+/// A plain task on the executor.
+struct Run<T>(PhantomData<fn() -> T>);
+
+impl<T: Task, S: Slots<Args = T::Args>> Function<S> for Run<T> {
+    type Outcome = Outcome<T::Output>;
+    const NAME: &'static str = T::NAME;
+
+    #[inline]
+    fn call(self, slots: S) -> Self::Outcome {
+        match T::run(slots.into_args()) {
+            Invocation::Done(result) => Outcome(result),
+            Invocation::Pending(future) => Outcome(runtime::block_on(future)),
+        }
+    }
+}
+
+/// Submits an asynchronous task: its future is polled on the executor, and holds no thread while it waits.
+#[doc(hidden)]
+pub fn remote_async<T: Task, S: Slots<Args = T::Args>>(slots: S) -> ObjectRef<T::Output>
+where
+    T::Args: Clone + Sync,
+{
+    if !T::OPTIONS.is_plain() {
+        return submit_leased::<T, S>(slots, Options::new(T::OPTIONS));
+    }
+    let (promise, handle) = promise::<TaskName<T>, _>();
+    drop(runtime::pool().submit(slots, Launch::<T> { promise }));
+    ObjectRef::from_handle(handle)
+}
+
+/// Starts an asynchronous task once its arguments are there.
+struct Launch<T: Task> {
+    promise: Promise<Outcome<T::Output>>,
+}
+
+/// The name of a task, for its promises.
+pub(crate) struct TaskName<T>(PhantomData<fn() -> T>);
+
+impl<T: Task> Named for TaskName<T> {
+    const NAME: &'static str = T::NAME;
+}
+
+/// The outcome of a job whose result goes through promises.
+pub(crate) struct Unwatched;
+
+impl rayline_exec::Outcome for Unwatched {
+    fn from_fault(_: &'static str, _: Fault) -> Self {
+        Self
+    }
+}
+
+impl<T: Task, S: Slots<Args = T::Args>> Function<S> for Launch<T> {
+    type Outcome = Unwatched;
+    const NAME: &'static str = T::NAME;
+
+    fn call(self, slots: S) -> Unwatched {
+        match T::run(slots.into_args()) {
+            Invocation::Done(result) => drop(self.promise.complete(Outcome(result))),
+            Invocation::Pending(future) => {
+                rayline_exec::fulfil::<TaskName<T>, _>(runtime::pool(), self.promise, async { Outcome(future.await) });
+            }
+        }
+        Unwatched
+    }
+}
+
+/// The other path: a lease for what the task needs, and tries that are counted. It costs microseconds, not
+/// nanoseconds.
+#[cold]
+fn submit_leased<T: Task, S: Slots<Args = T::Args>>(slots: S, options: Options) -> ObjectRef<T::Output>
+where
+    T::Args: Clone + Sync,
+{
+    let (promise, handle) = promise::<TaskName<T>, _>();
+    let demand = match options.demand() {
+        Ok(demand) => demand,
+        Err(error) => {
+            promise.complete(Outcome(Err(error)));
+            return ObjectRef::from_handle(handle);
+        }
+    };
+    drop(runtime::pool().submit(slots, Escape::<T> { promise, options, demand }));
+    ObjectRef::from_handle(handle)
+}
+
+/// Hands a task to the owner once its arguments are there.
+struct Escape<T: Task> {
+    promise: Promise<Outcome<T::Output>>,
+    options: Options,
+    demand: rayline_core::resources::Demand,
+}
+
+impl<T: Task, S: Slots<Args = T::Args>> Function<S> for Escape<T>
+where
+    T::Args: Clone + Sync,
+{
+    type Outcome = Unwatched;
+    const NAME: &'static str = T::NAME;
+
+    fn call(self, slots: S) -> Unwatched {
+        let args = slots.into_args();
+        let attempt = move |attempt: u32| try_once::<T>(args.clone(), attempt);
+        let retries = self.options.declared.retries;
+        let task = LeasedTask::new(T::NAME, self.promise, Box::new(attempt), T::retries_after);
+        control::submit(task, self.demand, self.options.bundle, retries);
+        Unwatched
+    }
+}
+
+fn try_once<T: Task>(args: T::Args, attempt: u32) -> Result<T::Output> {
+    let run = AssertUnwindSafe(|| match T::run(args) {
+        Invocation::Done(result) => result,
+        Invocation::Pending(future) => runtime::block_on(future),
+    });
+    match catch_unwind(run) {
+        Ok(result) => result.map_err(|error| error.in_attempt(attempt)),
+        Err(payload) => Err(Error::panicked(T::NAME, attempt, &*payload)),
+    }
+}
+
+/// Submits a task that returns a tuple, and gives a reference for each part.
+#[doc(hidden)]
+pub fn remote_parts<T: Task, S: Slots<Args = T::Args>>(slots: S) -> <T::Output as Parts>::Refs
+where
+    T::Output: Parts,
+{
+    let (promises, refs) = T::Output::promise::<T>();
+    drop(runtime::pool().submit(slots, RunParts::<T> { promises }));
+    refs
+}
+
+struct RunParts<T: Task>
+where
+    T::Output: Parts,
+{
+    promises: <T::Output as Parts>::Promises,
+}
+
+impl<T: Task, S: Slots<Args = T::Args>> Function<S> for RunParts<T>
+where
+    T::Output: Parts,
+{
+    type Outcome = Unwatched;
+    const NAME: &'static str = T::NAME;
+
+    fn call(self, slots: S) -> Unwatched {
+        T::Output::complete(try_once::<T>(slots.into_args(), 1), self.promises);
+        Unwatched
+    }
+}
+
+/// A tuple whose parts are objects of their own.
+#[doc(hidden)]
+pub trait Parts: Sized {
+    type Promises: Send + 'static;
+    type Refs;
+
+    fn promise<T: Task>() -> (Self::Promises, Self::Refs);
+    fn complete(result: Result<Self>, promises: Self::Promises);
+}
+
+macro_rules! parts {
+    ($($part:ident $promise:ident),+) => {
+        impl<$($part: Data),+> Parts for ($($part,)+) {
+            type Promises = ($(Promise<Outcome<$part>>,)+);
+            type Refs = ($(ObjectRef<$part>,)+);
+
+            #[allow(non_snake_case)]
+            fn promise<T: Task>() -> (Self::Promises, Self::Refs) {
+                $(let ($promise, $part) = promise::<TaskName<T>, Outcome<$part>>();)+
+                (($($promise,)+), ($(ObjectRef::from_handle($part),)+))
+            }
+
+            #[allow(non_snake_case)]
+            fn complete(result: Result<Self>, ($($promise,)+): Self::Promises) {
+                match result {
+                    Ok(($($part,)+)) => { $($promise.complete(Outcome(Ok($part)));)+ }
+                    Err(error) => { $($promise.complete(Outcome(Err(error.clone())));)+ }
+                }
+            }
+        }
+    };
+}
+parts!(A a);
+parts!(A a, B b);
+parts!(A a, B b, C c);
+parts!(A a, B b, C c, D d);
+parts!(A a, B b, C c, D d, E e);
+parts!(A a, B b, C c, D d, E e, F f);
+parts!(A a, B b, C c, D d, E e, F f, G g);
+parts!(A a, B b, C c, D d, E e, F f, G g, H h);
