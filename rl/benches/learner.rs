@@ -56,7 +56,13 @@ fn experience(spec: &ActorCriticSpec, snapshot: &PolicySnapshot, rows: usize) ->
 /// One update of one minibatch, everything included: forward, loss, backward, clipping, Adam.
 fn updates(c: &mut Criterion) {
     let mut group = c.benchmark_group("update");
-    for (name, spec) in [("obs 4, discrete 2", cartpole()), ("obs 17, gaussian 6", cheetah())] {
+    let cases = [
+        ("obs 4, discrete 2, 1 thread", cartpole(), 1),
+        ("obs 4, discrete 2, 2 threads", cartpole(), 2),
+        ("obs 17, gaussian 6, 1 thread", cheetah(), 1),
+        ("obs 17, gaussian 6, 2 threads", cheetah(), 2),
+    ];
+    for (name, spec, learner_threads) in cases {
         for rows in [64, 128, 256, 512] {
             let config = PpoConfig {
                 n_envs: rows,
@@ -64,6 +70,7 @@ fn updates(c: &mut Criterion) {
                 epochs: 1,
                 minibatches: Minibatches::Count(1),
                 total_steps: u64::MAX,
+                learner_threads,
                 ..PpoConfig::cleanrl()
             };
             let mut learner = PpoLearner::new(config, spec.clone()).expect("the settings are sound");

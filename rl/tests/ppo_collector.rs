@@ -105,7 +105,8 @@ fn values_bootstrap_from_what_truly_followed() {
     for (row, obs) in batch.obs.iter().enumerate() {
         close(batch.values[row], value(*obs));
     }
-    // Steps 0 and 1 go on; step 2 ends both episodes; step 3 is followed by the observations that the next batch acts on.
+    // Steps 0 and 1 go on; step 2 ends both episodes; step 3 is followed by the observations that the next batch acts
+    // on.
     for (row, followed) in [1.0, 101.0, 2.0, 102.0].into_iter().enumerate() {
         close(batch.next_values[row], value(followed));
     }

@@ -77,8 +77,8 @@ impl ActorCritic {
         Self { spec, policy, value }
     }
 
-    /// New parameters: orthogonal with gain sqrt(2), 0.01 for the last layer of the policy and 1 of the value, zero bias
-    /// (Huang et al. 2022, core detail 2).
+    /// New parameters: orthogonal with gain sqrt(2), 0.01 for the last layer of the policy and 1 of the value, zero
+    /// bias (Huang et al. 2022, core detail 2).
     pub fn initial_parameters(&self, random: &mut Random) -> Vec<f32> {
         let mut parameters = vec![0.0; self.parameter_count()];
         self.policy.initialize(&mut parameters[self.policy_range()], POLICY_GAIN, random);

@@ -25,8 +25,8 @@ impl Adam {
         Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, first: zeros.clone(), second: zeros, steps: 0 }
     }
 
-    /// Moves `parameters` one step against `gradient * gradient_scale`; the scale is how a clipped norm comes in without
-    /// a pass of its own.
+    /// Moves `parameters` one step against `gradient * gradient_scale`; the scale is how a clipped norm comes in
+    /// without a pass of its own.
     ///
     /// # Panics
     /// If a slice has another length than the optimiser was made for.

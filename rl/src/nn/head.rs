@@ -9,7 +9,8 @@ use crate::env::{Actions, Space};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionHead {
-    /// Independent categorical components (Huang et al. 2022, MultiDiscrete detail); the outputs are all logits in a row.
+    /// Independent categorical components (Huang et al. 2022, MultiDiscrete detail); the outputs are all logits in a
+    /// row.
     Categorical {
         /// Number of choices of each component, `[components]`.
         choices: Vec<usize>,

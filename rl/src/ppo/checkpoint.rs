@@ -73,8 +73,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`PpoError::CheckpointIo`] if the file can't be read, [`PpoError::CheckpointInvalid`] if it is no checkpoint or
-    /// damaged, [`PpoError::CheckpointVersion`] for another version, [`PpoError::CheckpointTensor`] for a tensor that is
-    /// missing or has the wrong shape or type.
+    /// damaged, [`PpoError::CheckpointVersion`] for another version, [`PpoError::CheckpointTensor`] for a tensor that
+    /// is missing or has the wrong shape or type.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, PpoError> {
         let path = path.as_ref();
         let bytes = fs::read(path).map_err(|source| PpoError::CheckpointIo {

@@ -22,7 +22,7 @@ pub struct Collector {
 }
 
 /// Which random numbers a collector takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CollectorSeed {
     /// Seed of the run. Resuming from a checkpoint, take another than at the start: environments begin anew, and would
     /// otherwise repeat the first episodes.
@@ -42,7 +42,8 @@ impl Collector {
     /// A collector that takes `steps` steps of each of `envs` a batch. The environments are reset.
     ///
     /// # Errors
-    /// [`PpoError::Mismatch`] if the environments' spaces aren't those of the model; [`PpoError::Env`] if a reset fails.
+    /// [`PpoError::Mismatch`] if the environments' spaces aren't those of the model; [`PpoError::Env`] if a reset
+    /// fails.
     pub fn new(
         spec: ActorCriticSpec,
         mut envs: Box<dyn VecEnv>,

@@ -50,8 +50,8 @@ pub struct PpoConfig {
     pub activation: Activation,
     /// Log standard deviation that a Gaussian policy starts from.
     pub initial_log_std: f32,
-    /// Threads of an update: with 2, policy and value are differentiated side by side (in rayon's pool) where minibatches
-    /// are large enough to gain from it. The numbers are the same.
+    /// Threads of an update: with 2, policy and value are differentiated side by side (in rayon's pool) where
+    /// minibatches are large enough to gain from it. The numbers are the same.
     pub learner_threads: usize,
 }
 

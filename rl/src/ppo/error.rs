@@ -52,6 +52,9 @@ pub enum PpoError {
     /// An environment failed.
     #[error("an environment failed while collecting")]
     Env(#[from] EnvError),
+    /// A simulator failed; the source says how.
+    #[error("a simulator failed")]
+    Simulator(#[from] rayline::Error),
     /// A checkpoint can't be read or written.
     #[error("checkpoint {}: {action} failed", path.display())]
     CheckpointIo {

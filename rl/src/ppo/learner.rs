@@ -10,8 +10,9 @@ use crate::nn::{ActorCritic, ActorCriticSpec, Adam, Random, global_norm};
 /// Stream of the generator that initialises and shuffles; collectors take those above.
 const LEARNER_STREAM: u64 = 0;
 
-/// Rows of a minibatch times parameters from which a second thread pays: 128 rows of two networks of 2x64. There it makes
-/// updates 1.4 times faster, and 1.8 times at 2,048 rows; at half of it, nothing is gained.
+/// Rows of a minibatch times parameters from which a second thread pays: 128 rows of two networks of 2x64. From there
+/// on updates are 1.25 to 1.6 times as fast where a second core is free, and no slower where it is not; at half of it,
+/// nothing is gained.
 const TWO_THREADS_WORK_MIN: usize = 1 << 20;
 
 /// Improves a policy from rollouts. Deterministic, whatever the number of threads.
@@ -288,8 +289,8 @@ mod tests {
         losses.surrogate.loss + learner.config.value_coef * losses.value - learner.config.entropy_coef * losses.entropy
     }
 
-    /// Compares the gradient of the whole loss with central differences, over every parameter. The loss is of size 1, so
-    /// rounding leaves an error of about 1e-4 in a difference over 2 h, and curvature adds h^2.
+    /// Compares the gradient of the whole loss with central differences, over every parameter. The loss is of size 1,
+    /// so rounding leaves an error of about 1e-4 in a difference over 2 h, and curvature adds h^2.
     fn check(head: ActionHead, value_clip: Option<f32>) {
         let mut learner = prepared(head, value_clip);
         total(&mut learner);

@@ -9,8 +9,8 @@
 //!   update                            collect
 //! ```
 //!
-//! Both arrows are plain values (serde, `Clone`, `Send`, `Sync`), so the two ends may be one thread ([`train`]) or
-//! actors on several machines. Everything is deterministic from [`PpoConfig::seed`] for a given number of collectors.
+//! Both arrows are plain values (serde, `Clone`, `Send`, `Sync`), so the two ends may be one thread ([`train`]), or a
+//! driver and [`Simulator`] actors ([`Trainer`]). Everything is deterministic from [`PpoConfig::seed`] for a given number of collectors.
 
 mod batch;
 mod checkpoint;
@@ -25,8 +25,10 @@ mod passes;
 mod presets;
 mod rollout;
 mod schedule;
+mod simulator;
 mod stats;
 mod train;
+mod trainer;
 
 pub use checkpoint::Checkpoint;
 pub use collector::{Collector, CollectorSeed};
@@ -37,5 +39,7 @@ pub use gae::generalized_advantages;
 pub use learner::PpoLearner;
 pub use rollout::{EpisodeEnd, PolicySnapshot, RolloutBatch};
 pub use schedule::Schedule;
+pub use simulator::{Simulator, SimulatorRef};
 pub use stats::{EpisodeWindow, UpdateStats};
 pub use train::{Progress, Trained, train};
+pub use trainer::Trainer;

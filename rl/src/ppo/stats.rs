@@ -22,7 +22,8 @@ pub struct UpdateStats {
     pub old_approx_kl: f32,
     /// Share of rows whose ratio left the clip range.
     pub clip_fraction: f32,
-    /// `1 - Var(returns - values) / Var(returns)` of the batch before the update: 1 is perfect, 0 no better than the mean.
+    /// `1 - Var(returns - values) / Var(returns)` of the batch before the update: 1 is perfect, 0 no better than the
+    /// mean.
     pub explained_variance: f32,
     /// Norm of the gradient before clipping.
     pub grad_norm: f32,

@@ -69,7 +69,8 @@ impl MountainCarContinuous {
     }
 
     fn begin(&mut self) {
-        self.set_state([self.random.uniform(-0.6, -0.4), 0.0]);
+        let position = self.random.uniform(-0.6, -0.4);
+        self.set_state([position, 0.0]);
     }
 
     fn observe(&self, obs: &mut [f32]) {

@@ -1,0 +1,125 @@
+//! Training on the engine: a learner in the driver, simulators as actors.
+
+use std::ops::ControlFlow;
+
+use rayline::put;
+
+use super::{
+    Checkpoint, CollectorSeed, EpisodeWindow, PpoConfig, PpoError, PpoLearner, Progress, RolloutBatch, Simulator,
+    SimulatorRef, UpdateStats,
+};
+use crate::env::make_vec;
+
+/// A learner and its simulators. Synchronous: all batches of a round are of the policy of its begin.
+///
+/// The same seed and the same number of simulators give the same run, bit for bit.
+///
+/// ```
+/// use rayline_rl::ppo::{PpoConfig, Trainer};
+///
+/// let config = PpoConfig { total_steps: 2_000, ..PpoConfig::cartpole() };
+/// let mut trainer = Trainer::new("CartPole-v1", config, 2)?;
+/// while !trainer.is_done() {
+///     trainer.step()?;
+/// }
+/// assert!(trainer.learner().env_steps() >= 2_000);
+/// # Ok::<(), rayline_rl::ppo::PpoError>(())
+/// ```
+pub struct Trainer {
+    learner: PpoLearner,
+    simulators: Vec<SimulatorRef>,
+    episodes: EpisodeWindow,
+}
+
+impl Trainer {
+    /// A run from the start: `config.n_envs` environments called `env`, spread over `simulators` actors.
+    ///
+    /// # Errors
+    /// [`PpoError::Config`] for settings that can't work, [`PpoError::Env`] for an unknown environment.
+    pub fn new(env: &str, config: PpoConfig, simulators: usize) -> Result<Self, PpoError> {
+        let probe = make_vec(env, 1)?;
+        let spec = config.model_spec(probe.observation_space(), probe.action_space());
+        Self::with_learner(env, PpoLearner::new(config, spec)?, simulators)
+    }
+
+    /// A run that goes on from a checkpoint. The environments begin anew, with other episodes than before.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; [`PpoError::Mismatch`] where the environment isn't one that the checkpoint's networks fit.
+    pub fn resume(env: &str, checkpoint: Checkpoint, simulators: usize) -> Result<Self, PpoError> {
+        let probe = make_vec(env, 1)?;
+        let spec = checkpoint.config().model_spec(probe.observation_space(), probe.action_space());
+        if spec != *checkpoint.model_spec() {
+            let (expected, found) = (format!("{:?}", checkpoint.model_spec()), format!("{spec:?}"));
+            return Err(PpoError::Mismatch { what: "networks for this environment", expected, found });
+        }
+        Self::with_learner(env, PpoLearner::from_checkpoint(checkpoint)?, simulators)
+    }
+
+    fn with_learner(env: &str, learner: PpoLearner, simulators: usize) -> Result<Self, PpoError> {
+        let config = learner.config();
+        if simulators == 0 || simulators > config.n_envs {
+            let (why, remedy) = ("each simulator needs at least one environment", "take between 1 and n_envs");
+            return Err(PpoError::Config { field: "simulators", value: simulators.to_string(), why, remedy });
+        }
+        // A run that goes on takes other random numbers than at its start.
+        let seed = config.seed.wrapping_add(learner.updates().wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let shared = put(config.clone());
+        let mut first_env = 0;
+        let simulators = (0..simulators).map(|index| {
+            let envs = config.n_envs / simulators + usize::from(index < config.n_envs % simulators);
+            let seed = CollectorSeed { seed, index: index as u64, first_env };
+            first_env += envs as u64;
+            Simulator::remote(env.to_owned(), envs, &shared, seed)
+        });
+        Ok(Self { simulators: simulators.collect(), learner, episodes: EpisodeWindow::new(100) })
+    }
+
+    /// One round: all simulators collect, then the learner learns.
+    ///
+    /// # Errors
+    /// [`PpoError::Simulator`] where a simulator failed, as [`PpoLearner::update`].
+    pub fn step(&mut self) -> Result<UpdateStats, PpoError> {
+        let batches = self.collect()?;
+        for batch in &batches {
+            self.episodes.extend(&batch.episodes);
+        }
+        self.learner.update(&batches)
+    }
+
+    /// Steps until the steps of the settings are done, or `on_update` breaks.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn run(&mut self, mut on_update: impl FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<(), PpoError> {
+        while !self.is_done() {
+            let stats = self.step()?;
+            let (env_steps, learner, episodes) = (self.learner.env_steps(), &self.learner, &self.episodes);
+            if on_update(Progress { env_steps, episodes, stats: &stats, learner }).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all steps of the settings are done.
+    pub fn is_done(&self) -> bool {
+        self.learner.env_steps() >= self.learner.config().total_steps
+    }
+
+    /// The learner, for snapshots and checkpoints.
+    pub fn learner(&self) -> &PpoLearner {
+        &self.learner
+    }
+
+    /// The last 100 episodes.
+    pub fn episodes(&self) -> &EpisodeWindow {
+        &self.episodes
+    }
+
+    fn collect(&self) -> Result<Vec<RolloutBatch>, PpoError> {
+        let policy = put(self.learner.snapshot());
+        let batches: Vec<_> = self.simulators.iter().map(|simulator| simulator.collect(&policy)).collect();
+        batches.into_iter().map(|batch| Ok(batch.take()?)).collect()
+    }
+}
