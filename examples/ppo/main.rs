@@ -16,14 +16,22 @@ use rayline_rl::ppo::{Checkpoint, PpoConfig, Trainer, evaluate};
 use report::{Report, Summary};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Instant;
 
 #[rayline::main]
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let args = Args::parse();
-    match &args.evaluate {
+    let done = match &args.evaluate {
         Some(path) => play(&args, path),
         None => train(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -49,11 +49,11 @@ pub enum PpoError {
         /// Environment steps learned from before this update.
         env_steps: u64,
     },
-    /// An environment failed.
-    #[error("an environment failed while collecting")]
+    /// An environment failed, or there is none of that name.
+    #[error(transparent)]
     Env(#[from] EnvError),
     /// A simulator failed; the source says how.
-    #[error("a simulator failed")]
+    #[error(transparent)]
     Simulator(#[from] rayline::Error),
     /// A checkpoint can't be read or written.
     #[error("checkpoint {}: {action} failed", path.display())]

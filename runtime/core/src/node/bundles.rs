@@ -166,6 +166,7 @@ impl Node {
                 out.push(Action::Reclaim { request: held.request, lease: *lease });
             }
         }
+        pool.leases.keys().copied().collect::<Vec<_>>().into_iter().for_each(|lease| pool.note(lease));
         for waiting in rest {
             if let Claim::Lease(request) = waiting.claim {
                 self.finish(request);

@@ -218,7 +218,10 @@ impl Node {
         let home = self.homes.remove(&lease)?;
         let pool = self.pool_mut(home).expect("NODE-2: a lease has a home");
         let held = pool.leases.remove(&lease).expect("NODE-2: a lease is at home");
-        pool.forget(Claim::Cpus(lease));
+        pool.note(lease);
+        if matches!(held.cpus, Cpus::Retaking(_)) {
+            pool.forget(Claim::Cpus(lease));
+        }
         pool.ledger.release(&held.grant);
         self.finish(held.request);
         Some(home)
@@ -242,6 +245,7 @@ impl Node {
         }
         let cpus = held.grant.split_cpus();
         held.cpus = Cpus::Lent(Demand::cpus(cpus.cpu()));
+        pool.note(lease);
         pool.ledger.release(&cpus);
         self.serve(home, out);
     }
@@ -254,6 +258,7 @@ impl Node {
             return;
         };
         held.cpus = Cpus::Retaking(demand.clone());
+        pool.note(lease);
         pool.wait_for_cpus(lease, demand);
         self.serve(home, out);
     }
@@ -315,6 +320,7 @@ impl Node {
                 held.grant.join_cpus(grant);
                 held.cpus = Cpus::Held;
                 let (owner, grant) = (held.request.owner, held.grant.clone());
+                pool.note(lease);
                 out.push(Action::CpusBack { owner, lease, grant });
             }
         }
@@ -326,7 +332,9 @@ impl Node {
         out.push(Action::Granted { request, lease: id, grant: lease.grant.clone() });
         self.requests.insert(request, Place::Granted { lease: id });
         self.homes.insert(id, key);
-        self.pool_mut(key).expect("it was served there").leases.insert(id, lease);
+        let pool = self.pool_mut(key).expect("it was served there");
+        pool.leases.insert(id, lease);
+        pool.note(id);
     }
 
     /// Notes that a request is over.

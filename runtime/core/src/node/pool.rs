@@ -1,6 +1,6 @@
 //! One pool of resources: who holds leases on it, and who waits.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::ids::{Attempt, BundleId, LeaseId, OwnerId, RequestId};
@@ -80,12 +80,32 @@ pub(super) struct Pool {
     pub(super) leases: BTreeMap<LeaseId, Lease>,
     pub(super) firm: VecDeque<Waiting>,
     pub(super) revocable: VecDeque<Waiting>,
+    /// Leases that aren't firm, and leases whose CPUs are away: few among many.
+    soft: BTreeSet<LeaseId>,
+    away: BTreeSet<LeaseId>,
     overtakes_max: u32,
 }
 
 impl Pool {
     pub(super) fn new(ledger: Ledger, overtakes_max: u32) -> Pool {
-        Pool { ledger, leases: BTreeMap::new(), firm: VecDeque::new(), revocable: VecDeque::new(), overtakes_max }
+        Pool {
+            ledger,
+            leases: BTreeMap::new(),
+            firm: VecDeque::new(),
+            revocable: VecDeque::new(),
+            soft: BTreeSet::new(),
+            away: BTreeSet::new(),
+            overtakes_max,
+        }
+    }
+
+    /// A lease came, went, or changed: keeps the sets of the few in step.
+    pub(super) fn note(&mut self, id: LeaseId) {
+        let lease = self.leases.get(&id);
+        let (is_soft, is_away) =
+            lease.map_or((false, false), |lease| (lease.hold != Hold::Firm, lease.cpus != Cpus::Held));
+        set_member(&mut self.soft, id, is_soft);
+        set_member(&mut self.away, id, is_away);
     }
 
     pub(super) fn wait(&mut self, claim: Claim, demand: Demand, revocable: bool) {
@@ -126,12 +146,13 @@ impl Pool {
     /// Marks the revocable leases that firm waiters need back, newest first, and appends them to `asked`. Returns whether
     /// some firm waiter will be served by leases that were asked back, now or before.
     pub(super) fn reclaim(&mut self, asked: &mut Vec<LeaseId>) -> bool {
-        if self.firm.is_empty() || self.leases.values().all(|lease| lease.hold == Hold::Firm) {
+        if self.firm.is_empty() || self.soft.is_empty() {
             return false;
         }
         let mut coming = self.ledger.clone();
         let mut spare = Vec::new();
-        for (id, lease) in &self.leases {
+        for id in &self.soft {
+            let lease = &self.leases[id];
             match lease.hold {
                 Hold::Firm => {}
                 Hold::Revocable => spare.push(*id),
@@ -175,12 +196,20 @@ impl Pool {
         self.leases.values().for_each(|lease| all.release(&lease.grant));
         others.iter().for_each(|grant| all.release(grant));
         assert!(all.is_unused(), "NODE-1: resources are missing: {all:?}");
+        self.check_sets();
         assert!(self.first_that_fits().is_none(), "NODE-4: a firm waiter could be served");
         let mut asked = Vec::new();
         let mut after = self.clone();
         let will_be_served = after.reclaim(&mut asked);
         assert!(asked.is_empty(), "NODE-4: {asked:?} should have been asked back");
         assert!(will_be_served || after.next_revocable().is_none(), "NODE-4: a revocable waiter could be served");
+    }
+
+    fn check_sets(&self) {
+        let soft = self.leases.iter().filter(|(_, lease)| lease.hold != Hold::Firm).map(|(id, _)| id);
+        assert!(soft.eq(&self.soft), "NODE-1: the set of leases that aren't firm is wrong");
+        let away = self.leases.iter().filter(|(_, lease)| lease.cpus != Cpus::Held).map(|(id, _)| id);
+        assert!(away.eq(&self.away), "NODE-1: the set of leases whose CPUs are away is wrong");
     }
 
     fn first_that_fits(&self) -> Option<usize> {
@@ -211,9 +240,17 @@ impl Pool {
 
     /// CPUs that leases have lent and will want back.
     fn lent(&self) -> impl Iterator<Item = &Demand> {
-        self.leases.values().filter_map(|lease| match &lease.cpus {
+        self.away.iter().filter_map(|id| match &self.leases[id].cpus {
             Cpus::Held => None,
             Cpus::Lent(demand) | Cpus::Retaking(demand) => Some(demand),
         })
+    }
+}
+
+fn set_member(set: &mut BTreeSet<LeaseId>, id: LeaseId, is_member: bool) {
+    if is_member {
+        set.insert(id);
+    } else {
+        set.remove(&id);
     }
 }
