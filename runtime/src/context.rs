@@ -1,7 +1,7 @@
 //! What a task may know of itself.
 
 use crate::runtime;
-use rayline_core::ids::{ActorId, Incarnation, NodeId, TaskId};
+use rayline_core::ids::{ActorId, Incarnation, LeaseId, NodeId, TaskId};
 use rayline_core::resources::{Amount, Grant};
 use rayline_exec::Current;
 use std::cell::RefCell;
@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
-    static ASSIGNED: RefCell<Option<Arc<Assigned>>> = const { RefCell::new(None) };
+    /// What the innermost leased task or actor on this thread was given, and the job that is its.
+    static ASSIGNED: RefCell<Option<(usize, Arc<Assigned>)>> = const { RefCell::new(None) };
 }
 
 /// What a leased task or an actor was given.
@@ -18,6 +19,7 @@ pub(crate) struct Assigned {
     pub(crate) task_id: Option<TaskId>,
     pub(crate) attempt: u32,
     pub(crate) actor: Option<(ActorId, Incarnation)>,
+    pub(crate) lease: LeaseId,
     pub(crate) grant: Grant,
     pub(crate) cancelled: Arc<AtomicBool>,
 }
@@ -44,7 +46,11 @@ pub struct Context {
 /// The context of the task that calls this; outside a task that of the driver.
 pub fn context() -> Context {
     let job = Current::job();
-    let assigned = ASSIGNED.with_borrow(Clone::clone);
+    let key = job.map_or(0, |job| job.key);
+    // A plain task that runs on the same stack, while the leased one waits for it, has nothing of its lease.
+    let assigned = ASSIGNED.with_borrow(|assigned| {
+        assigned.as_ref().filter(|(of, _)| *of == key).map(|(_, assigned)| assigned.clone())
+    });
     let seq = rayline_exec::current_id();
     let task_id = assigned.as_ref().and_then(|assigned| assigned.task_id);
     Context {
@@ -111,12 +117,24 @@ impl Context {
 /// Runs `f` as a task or method that was given `assigned`.
 #[inline]
 pub(crate) fn assigned<R>(assigned: &Arc<Assigned>, f: impl FnOnce() -> R) -> R {
-    struct Back(Option<Arc<Assigned>>);
+    struct Back(Option<(usize, Arc<Assigned>)>);
     impl Drop for Back {
         fn drop(&mut self) {
             ASSIGNED.set(self.0.take());
         }
     }
-    let _back = Back(ASSIGNED.replace(Some(assigned.clone())));
+    let key = Current::job().map_or(0, |job| job.key);
+    let _back = Back(ASSIGNED.replace(Some((key, assigned.clone()))));
     f()
+}
+
+/// A worker blocks, or goes on: its lease's CPUs are lent meanwhile, as others may have to run for it to go on.
+pub(crate) fn tell_blocked(blocks: bool) {
+    let lease = ASSIGNED.with_borrow(|assigned| {
+        let (_, assigned) = assigned.as_ref()?;
+        (!assigned.grant.cpu().is_zero()).then_some(assigned.lease)
+    });
+    if let Some(lease) = lease {
+        runtime::control().lend(lease, blocks);
+    }
 }

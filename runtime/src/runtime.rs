@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
-use crate::{io, registry};
+use crate::{context, io, registry};
 use rayline_core::ids::{NodeId, OwnerId};
 use rayline_exec::{Pool, PoolOptions, blocking};
 use std::future::Future;
@@ -169,6 +169,7 @@ fn start(config: Config) -> Result<&'static Live> {
         spin: Duration::from_micros(50),
         thread_name: "rayline",
         on_shrunk: tell_shrunk,
+        on_block: context::tell_blocked,
         poll_in: io::within,
     });
     let control = Control::start(pool, capacity, cpus);

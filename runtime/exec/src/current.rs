@@ -11,6 +11,8 @@ pub struct Current {
     pub worker: usize,
     /// Whether the job was asked to stop.
     pub cancelled: bool,
+    /// Tells the job from all others that run at this moment.
+    pub key: usize,
 }
 
 impl Current {
@@ -22,7 +24,8 @@ impl Current {
             // SAFETY: the executor's share keeps the cell while its job runs.
             let header = unsafe { cell.as_ref() };
             let cancelled = header.claim.is_cancelled();
-            Some(Self { name: header.vtable.name, worker: worker.index(), cancelled })
+            let key = cell.as_ptr() as usize;
+            Some(Self { name: header.vtable.name, worker: worker.index(), cancelled, key })
         })
     }
 }

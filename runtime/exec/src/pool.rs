@@ -30,6 +30,8 @@ pub struct PoolOptions {
     pub thread_name: &'static str,
     /// Called, on any thread, when the pool has come down to its target after it was lowered.
     pub on_shrunk: fn(),
+    /// Called by a worker that blocks, just before, and just after with `false`.
+    pub on_block: fn(bool),
     /// Runs one poll of a future, inside whatever context its wakers need.
     pub poll_in: fn(&mut dyn FnMut()),
 }
@@ -43,6 +45,7 @@ impl Default for PoolOptions {
             spin: Duration::from_micros(50),
             thread_name: "worker",
             on_shrunk: || {},
+            on_block: |_| {},
             poll_in: |poll| poll(),
         }
     }

@@ -155,8 +155,10 @@ impl Worker {
         impl Drop for Back<'_> {
             fn drop(&mut self) {
                 self.0.shared.gate.enter();
+                (self.0.shared.options.on_block)(false);
             }
         }
+        (self.shared.options.on_block)(true);
         self.shared.gate.leave();
         self.settle();
         let _back = Back(self);

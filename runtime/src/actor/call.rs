@@ -3,7 +3,7 @@
 use super::host::Life;
 use super::{Actor, ActorRef};
 use crate::arg::Slots;
-use crate::context::assigned;
+use crate::context::{Assigned, assigned};
 use crate::data::Data;
 use crate::error::Result;
 use crate::object::{ObjectRef, Outcome};
@@ -111,11 +111,12 @@ impl<M: AsyncMutMethod, S: Slots<Args = M::Args>> AsyncMethod<Life<M::Actor>, S>
         let args = slots.into_args();
         Box::pin(async move {
             let cell = life.cell.upgrade();
+            let given = life.given.clone();
             let Some(journal) = cell.as_ref().and_then(|cell| cell.journal()) else {
-                return Outcome(M::call(&mut life.actor, args).await);
+                return Outcome(assigned_async(&given, M::call(&mut life.actor, args)).await);
             };
             let again = args.clone();
-            let result = M::call(&mut life.actor, args).await;
+            let result = assigned_async(&given, M::call(&mut life.actor, args)).await;
             let replay = move |actor: &mut M::Actor| drop(runtime::block_on(M::call(actor, again.clone())));
             journal.record(&life.actor, Arc::new(replay));
             Outcome(result)
@@ -129,8 +130,13 @@ impl<M: AsyncRefMethod, S: Slots<Args = M::Args>> AsyncMethod<Life<M::Actor>, S>
     const NAME: &'static str = M::NAME;
 
     fn call<'a>(self, life: <ByRef as Receiver>::Of<'a, Life<M::Actor>>, slots: S) -> BoxFuture<'a, Self::Outcome> {
-        Box::pin(async move { Outcome(M::call(&life.actor, slots.into_args()).await) })
+        Box::pin(async move { Outcome(assigned_async(&life.given, M::call(&life.actor, slots.into_args())).await) })
     }
+}
+
+/// Polls a method's future as one of the actor that was given `given`.
+async fn assigned_async<T>(given: &Arc<Assigned>, mut call: BoxFuture<'_, T>) -> T {
+    std::future::poll_fn(|context| assigned(given, || call.as_mut().poll(context))).await
 }
 
 #[doc(hidden)]

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime;
 use crate::task::Unwatched;
 use rayline_core::controller::{ActorEnd, Event};
-use rayline_core::ids::{ActorId, Incarnation};
+use rayline_core::ids::{ActorId, Incarnation, LeaseId};
 use rayline_core::resources::Grant;
 use rayline_exec::{ActorHooks, Function, Mailbox};
 use std::any::Any;
@@ -20,7 +20,7 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn id(&self) -> ActorId;
     fn type_name(&self) -> &'static str;
     /// Begins a life: runs the constructor, and tells the controller how that went.
-    fn start(self: Arc<Self>, incarnation: Incarnation, grant: Grant);
+    fn start(self: Arc<Self>, incarnation: Incarnation, lease: LeaseId, grant: Grant);
     /// Ends a life, after the method that runs, and tells the controller.
     fn stop(&self, incarnation: Incarnation);
     /// It is dead for good: calls fail from now on.
@@ -127,9 +127,9 @@ impl<A: Actor> Host for ActorCell<A> {
         A::TYPE
     }
 
-    fn start(self: Arc<Self>, incarnation: Incarnation, grant: Grant) {
+    fn start(self: Arc<Self>, incarnation: Incarnation, lease: LeaseId, grant: Grant) {
         self.state.incarnation.store(incarnation.0, Ordering::SeqCst);
-        drop(runtime::pool().submit((), BeginLife { cell: self, incarnation, grant }));
+        drop(runtime::pool().submit((), BeginLife { cell: self, incarnation, lease, grant }));
     }
 
     fn stop(&self, incarnation: Incarnation) {
@@ -154,6 +154,7 @@ impl<A: Actor> Host for ActorCell<A> {
 struct BeginLife<A: Actor> {
     cell: Arc<ActorCell<A>>,
     incarnation: Incarnation,
+    lease: LeaseId,
     grant: Grant,
 }
 
@@ -162,11 +163,12 @@ impl<A: Actor> Function<()> for BeginLife<A> {
     const NAME: &'static str = A::TYPE;
 
     fn call(self, (): ()) -> Unwatched {
-        let Self { cell, incarnation, grant } = self;
+        let Self { cell, incarnation, lease, grant } = self;
         let given = Arc::new(Assigned {
             task_id: None,
             attempt: 1,
             actor: Some((cell.id, incarnation)),
+            lease,
             grant,
             cancelled: Arc::default(),
         });

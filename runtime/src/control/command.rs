@@ -17,6 +17,8 @@ pub(super) enum Command {
     /// A leased task has ended; `Err` where it failed.
     Ended { task: TaskId, attempt: Attempt, lease: LeaseId, result: Result<(), FailureKind> },
     Shrunk,
+    /// The holder of a lease blocks, or goes on.
+    Lend { lease: LeaseId, blocks: bool },
     CreateActor { host: Arc<dyn Host>, spec: ActorSpec, bundle: Option<BundleRef> },
     GetOrCreate { host: Arc<dyn Host>, spec: ActorSpec, bundle: Option<BundleRef>, reply: SyncSender<Arc<dyn Host>> },
     KillActor { actor: ActorId, restart: bool },

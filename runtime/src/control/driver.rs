@@ -148,6 +148,8 @@ impl Driver {
                 });
             }
             Command::Shrunk => self.shrunk(),
+            Command::Lend { lease, blocks: true } => self.tell_node(lease.node, node::Event::LendCpus { lease }),
+            Command::Lend { lease, blocks: false } => self.tell_node(lease.node, node::Event::RetakeCpus { lease }),
             Command::CreateActor { host, spec, bundle } => self.create(host, spec, bundle),
             Command::GetOrCreate { host, spec, bundle, reply } => {
                 self.asking.insert(host.id(), reply);
@@ -346,6 +348,7 @@ impl Driver {
                     self.tell_owner(owner::Event::LeaseReclaim { request, lease });
                 }
             }
+            // The holder went on meanwhile: for that moment the node had lent more than it has.
             node::Action::CpusBack { .. } => {}
             node::Action::Prepared { bundle, attempt } => {
                 self.tell_controller(controller::Event::Prepared { bundle, attempt });
@@ -393,7 +396,7 @@ impl Driver {
             controller::Action::StartActor { actor, incarnation, lease, grant, .. } => {
                 self.threads.actor_started(lease, &grant);
                 if let Some(host) = self.actors.get(&actor) {
-                    host.clone().start(incarnation, grant);
+                    host.clone().start(incarnation, lease, grant);
                 }
             }
             controller::Action::StopActor { actor, incarnation, .. } => {

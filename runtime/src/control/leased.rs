@@ -92,6 +92,7 @@ impl<T: Send + Sync + 'static> Leased for LeasedTask<T> {
             task_id: Some(run.task),
             attempt: run.attempt.0,
             actor: None,
+            lease: run.lease,
             grant: run.grant.clone(),
             cancelled: self.cancelled.clone(),
         });

@@ -20,7 +20,7 @@ use command::Command;
 use driver::Driver;
 pub(crate) use leased::{Leased, LeasedTask};
 use rayline_core::controller::{ActorSpec, Strategy};
-use rayline_core::ids::{ActorId, GroupId};
+use rayline_core::ids::{ActorId, GroupId, LeaseId};
 use rayline_core::resources::{Capacity, Demand};
 use rayline_exec::Pool;
 use std::sync::mpsc::{Sender, channel, sync_channel};
@@ -59,6 +59,11 @@ impl Control {
     /// The pool has come down to its target.
     pub(crate) fn shrunk(&self) {
         self.send(Command::Shrunk);
+    }
+
+    /// The holder of a lease blocks, or goes on.
+    pub(crate) fn lend(&self, lease: LeaseId, blocks: bool) {
+        self.send(Command::Lend { lease, blocks });
     }
 
     pub(crate) fn create_actor(&self, host: Arc<dyn Host>, spec: ActorSpec, bundle: Option<BundleRef>) {
