@@ -105,9 +105,9 @@ pub fn print_evaluation(args: &Args, env: &str, path: &Path, ends: &[EpisodeEnd]
     let returns: Vec<f64> = ends.iter().map(|end| end.total_reward).collect();
     let mean = returns.iter().sum::<f64>() / returns.len() as f64;
     let deviation = (returns.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / returns.len() as f64).sqrt();
-    let (low, high) = returns.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &value| {
-        (low.min(value), high.max(value))
-    });
+    let (low, high) = returns
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)));
     if args.json {
         let line = serde_json::json!({
             "env": env, "checkpoint": path, "episodes": returns.len(),

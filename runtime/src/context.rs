@@ -48,9 +48,8 @@ pub fn context() -> Context {
     let job = Current::job();
     let key = job.map_or(0, |job| job.key);
     // A plain task that runs on the same stack, while the leased one waits for it, has nothing of its lease.
-    let assigned = ASSIGNED.with_borrow(|assigned| {
-        assigned.as_ref().filter(|(of, _)| *of == key).map(|(_, assigned)| assigned.clone())
-    });
+    let assigned = ASSIGNED
+        .with_borrow(|assigned| assigned.as_ref().filter(|(of, _)| *of == key).map(|(_, assigned)| assigned.clone()));
     let seq = rayline_exec::current_id();
     let task_id = assigned.as_ref().and_then(|assigned| assigned.task_id);
     Context {
@@ -103,7 +102,7 @@ impl Context {
     pub fn cpu_slots(&self) -> Vec<u32> {
         match &self.assigned {
             Some(assigned) => assigned.grant.slots().to_vec(),
-            None => self.worker.map(|worker| runtime::slot(worker)).into_iter().collect(),
+            None => self.worker.map(runtime::slot).into_iter().collect(),
         }
     }
 

@@ -10,8 +10,8 @@ pub use crate::registry::{Entry, TASKS};
 pub use crate::stream::{Items, StreamTask, remote_stream};
 pub use crate::task::{Invocation, Parts, remote, remote_async, remote_parts};
 pub use linkme;
-pub use serde;
 pub use rayline_exec::BoxFuture;
+pub use serde;
 
 use crate::error::Error;
 
@@ -22,9 +22,6 @@ pub fn failed(name: &'static str, error: impl Into<Box<dyn std::error::Error + S
 
 /// Runs the program's `main` in a runtime that is shut down after it.
 pub fn run_main<R>(main: impl FnOnce() -> R) -> R {
-    let _runtime = crate::init().unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        std::process::exit(2);
-    });
+    let _runtime = crate::init().unwrap_or_else(|error| panic!("the runtime can't start: {error}"));
     main()
 }

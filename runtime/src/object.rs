@@ -231,7 +231,9 @@ impl<T: Clone + Send + Sync + 'static> IntoFuture for &ObjectRef<T> {
 /// Any other encoder: a reference means nothing outside the runtime. Encode its value, after a `get`.
 impl<T> serde::Serialize for ObjectRef<T> {
     fn serialize<S: serde::Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
-        Err(serde::ser::Error::custom("an ObjectRef can't be encoded outside the runtime; encode its value, after `get`"))
+        Err(serde::ser::Error::custom(
+            "an ObjectRef can't be encoded outside the runtime; encode its value, after `get`",
+        ))
     }
 }
 

@@ -5,10 +5,10 @@ use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::{context, io, registry};
 use rayline_core::ids::{NodeId, OwnerId};
-use rayline_exec::{Pool, PoolOptions, blocking};
+use rayline_exec::{Pool, PoolOptions, Published, blocking};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -19,9 +19,8 @@ pub(crate) const NODE: NodeId = NodeId(1);
 /// The one owner of an embedded runtime: this process.
 pub(crate) const OWNER: OwnerId = OwnerId(1);
 
-/// The runtime that submissions go to: null before the first, afterwards the last that was started. A block that was
-/// replaced is never freed (about 100 bytes), as a submission may just be reading it.
-static LIVE: AtomicPtr<Live> = AtomicPtr::new(std::ptr::null_mut());
+/// The runtime that submissions go to: none before the first, afterwards the last that was started.
+static LIVE: Published<Live> = Published::nothing();
 /// Held while a runtime starts or stops.
 static SWITCH: Mutex<()> = Mutex::new(());
 
@@ -62,7 +61,7 @@ pub fn init_with(config: Config) -> Result<Runtime> {
 
 /// Whether a runtime is running.
 pub fn is_running() -> bool {
-    live_if_any().is_some_and(|live| !live.closed.load(Ordering::Acquire))
+    LIVE.get().is_some_and(|live| !live.closed.load(Ordering::Acquire))
 }
 
 /// Shuts the runtime down, if one runs: lets running tasks end, and gives all others the error
@@ -72,7 +71,7 @@ pub fn is_running() -> bool {
 /// Inside a task, which would wait for itself.
 pub fn shutdown() {
     let _switch = lock_switch();
-    let Some(live) = live_if_any() else { return };
+    let Some(live) = LIVE.get() else { return };
     if live.closed.swap(true, Ordering::AcqRel) {
         return;
     }
@@ -137,20 +136,13 @@ pub(crate) fn slot(worker: usize) -> u32 {
 
 #[inline]
 fn live() -> &'static Live {
-    live_if_any().unwrap_or_else(start_default)
-}
-
-#[inline]
-#[allow(unsafe_code)]
-fn live_if_any() -> Option<&'static Live> {
-    // SAFETY: set to a leaked `Live` only, which is never freed.
-    unsafe { LIVE.load(Ordering::Acquire).as_ref() }
+    LIVE.get().unwrap_or_else(start_default)
 }
 
 #[cold]
 fn start_default() -> &'static Live {
     let _switch = lock_switch();
-    if let Some(live) = live_if_any() {
+    if let Some(live) = LIVE.get() {
         return live;
     }
     start(Config::default()).unwrap_or_else(|error| panic!("the runtime can't start: {error}"))
@@ -173,14 +165,12 @@ fn start(config: Config) -> Result<&'static Live> {
         poll_in: io::within,
     });
     let control = Control::start(pool, capacity, cpus);
-    let live = Box::leak(Box::new(Live { pool, control, cpus, closed: AtomicBool::new(false) }));
-    LIVE.store(live, Ordering::Release);
-    Ok(live)
+    Ok(LIVE.publish(Live { pool, control, cpus, closed: AtomicBool::new(false) }))
 }
 
 /// The pool is down to its target. While a runtime starts nobody waits for that.
 fn tell_shrunk() {
-    if let Some(live) = live_if_any() {
+    if let Some(live) = LIVE.get() {
         live.control.shrunk();
     }
 }

@@ -83,9 +83,9 @@ impl<T: Data> ObjectStream<T> {
     /// # Errors
     /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) where nothing came within the time.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<ObjectRef<T>>> {
-        self.channel.next(Some(Instant::now() + timeout)).map_err(|TimedOut| {
-            Error::in_task(crate::error::ErrorKind::Timeout(timeout), self.channel.name)
-        })
+        self.channel
+            .next(Some(Instant::now() + timeout))
+            .map_err(|TimedOut| Error::in_task(crate::error::ErrorKind::Timeout(timeout), self.channel.name))
     }
 
     /// The next item, without blocking the thread; `None` after the last.

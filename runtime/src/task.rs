@@ -196,7 +196,7 @@ where
         let args = slots.into_args();
         let attempt = move |attempt: u32| try_once::<T>(args.clone(), attempt);
         let retries = self.options.declared.retries;
-        let task = LeasedTask::new(T::NAME, self.promise, Box::new(attempt), T::retries_after);
+        let task = LeasedTask::shared(T::NAME, self.promise, Box::new(attempt), T::retries_after);
         control::submit(task, self.demand, self.options.bundle, retries);
         Unwatched
     }

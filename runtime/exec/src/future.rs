@@ -23,11 +23,7 @@ pub fn spawn<N: Named, O: Outcome>(pool: Pool, future: impl Future<Output = O> +
 }
 
 /// As [`spawn`], for a promise that is there.
-pub fn fulfil<N: Named, O: Outcome>(
-    pool: Pool,
-    promise: Promise<O>,
-    future: impl Future<Output = O> + Send + 'static,
-) {
+pub fn fulfil<N: Named, O: Outcome>(pool: Pool, promise: Promise<O>, future: impl Future<Output = O> + Send + 'static) {
     launch::<N, O>(pool, promise, Box::pin(future));
 }
 

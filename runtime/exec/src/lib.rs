@@ -47,6 +47,8 @@ mod pool;
 #[cfg(not(loom))]
 mod promise;
 #[cfg(not(loom))]
+mod published;
+#[cfg(not(loom))]
 mod task;
 mod turn;
 #[cfg(not(loom))]
@@ -67,6 +69,7 @@ pub use self::{
     outcome::{Fault, Outcome},
     pool::{Pool, PoolOptions},
     promise::{CancelWatch, Named, Promise, done, promise},
+    published::Published,
     task::Function,
     wait::{Done, blocking, wait_some},
 };

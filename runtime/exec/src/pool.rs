@@ -250,7 +250,8 @@ impl Shared {
     /// Whether anything is queued anywhere.
     pub(crate) fn has_work(&self) -> bool {
         !self.urgent.is_empty()
-            || self.seats().any(|seat| !seat.deque.is_empty()) || self.outboxes().iter().any(|outbox| !outbox.is_empty())
+            || self.seats().any(|seat| !seat.deque.is_empty())
+            || self.outboxes().iter().any(|outbox| !outbox.is_empty())
     }
 
     /// The outboxes that may hold something or get something.

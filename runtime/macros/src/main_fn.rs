@@ -7,7 +7,10 @@ use syn::{ItemFn, Result};
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     if !options.is_empty() {
-        return Err(syn::Error::new(options.span(), "#[rayline::main] has no options; use `rayline::init_with` instead"));
+        return Err(syn::Error::new(
+            options.span(),
+            "#[rayline::main] has no options; use `rayline::init_with` instead",
+        ));
     }
     let function: ItemFn = syn::parse2(item)?;
     let signature = &function.sig;

@@ -55,7 +55,10 @@ fn docs(function: &ImplItemFn) -> impl Iterator<Item = &Attribute> {
 
 fn expand_constructor(actor: &Ident, function: &ImplItemFn) -> Result<TokenStream> {
     if let Some(asyncness) = &function.sig.asyncness {
-        return Err(syn::Error::new(asyncness.span(), "a constructor can't be `async`; use `rayline::block_on` inside it"));
+        return Err(syn::Error::new(
+            asyncness.span(),
+            "a constructor can't be `async`; use `rayline::block_on` inside it",
+        ));
     }
     let params = signature::params(&function.sig)?;
     let (declare, slots): (Vec<_>, _) = (params.iter().map(Param::declare).collect(), signature::slots(&params));

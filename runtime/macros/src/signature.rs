@@ -26,10 +26,14 @@ pub(crate) enum Output {
 
 /// The parameters but the receiver.
 pub(crate) fn params(signature: &Signature) -> Result<Vec<Param>> {
-    signature.inputs.iter().filter_map(|input| match input {
-        FnArg::Receiver(_) => None,
-        FnArg::Typed(param) => Some(parse_param(param)),
-    }).collect()
+    signature
+        .inputs
+        .iter()
+        .filter_map(|input| match input {
+            FnArg::Receiver(_) => None,
+            FnArg::Typed(param) => Some(parse_param(param)),
+        })
+        .collect()
 }
 
 fn parse_param(param: &PatType) -> Result<Param> {
@@ -85,9 +89,7 @@ pub(crate) fn output(signature: &Signature) -> Result<Output> {
             Some(segment) if segment.ident == "Result" => Ok(Output::Fallible(first_argument(&segment.arguments)?)),
             _ => Ok(Output::Plain(ty.clone())),
         },
-        Type::Reference(_) => {
-            Err(syn::Error::new(ty.span(), "a task can't return a reference; return an owned value"))
-        }
+        Type::Reference(_) => Err(syn::Error::new(ty.span(), "a task can't return a reference; return an owned value")),
         _ => Ok(Output::Plain(ty.clone())),
     }
 }
@@ -147,7 +149,11 @@ pub(crate) fn args_pattern(params: &[Param]) -> TokenStream {
 pub(crate) fn resolve(params: &[Param], name: &TokenStream) -> TokenStream {
     let each = params.iter().map(|param| {
         let ident = &param.name;
-        if param.by_ref { quote!(let #ident = #ident.shared(#name)?;) } else { quote!(let #ident = #ident.owned(#name)?;) }
+        if param.by_ref {
+            quote!(let #ident = #ident.shared(#name)?;)
+        } else {
+            quote!(let #ident = #ident.owned(#name)?;)
+        }
     });
     quote!(#(#each)*)
 }

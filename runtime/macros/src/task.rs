@@ -74,7 +74,10 @@ impl Task {
         };
         match ty {
             Type::Tuple(tuple) if tuple.elems.len() == parts => Ok(()),
-            _ => Err(syn::Error::new(span, format!("`returns = {parts}` needs a function that returns a tuple of {parts}"))),
+            _ => Err(syn::Error::new(
+                span,
+                format!("`returns = {parts}` needs a function that returns a tuple of {parts}"),
+            )),
         }
     }
 
@@ -200,9 +203,7 @@ impl Task {
             (Output::Plain(ty) | Output::Fallible(ty), None) if self.function.sig.asyncness.is_some() => {
                 (quote!(::rayline::ObjectRef<#ty>), quote!(remote_async))
             }
-            (Output::Plain(ty) | Output::Fallible(ty), None) => {
-                (quote!(::rayline::ObjectRef<#ty>), quote!(remote))
-            }
+            (Output::Plain(ty) | Output::Fallible(ty), None) => (quote!(::rayline::ObjectRef<#ty>), quote!(remote)),
         };
         let call = self.prepared_call(&declare, &slots);
         quote! {
@@ -261,7 +262,10 @@ pub(crate) fn instantiate(instances: TokenStream) -> Result<TokenStream> {
         let last = path.segments.last().expect("a path has a last segment");
         let (name, arguments) = (&last.ident, &last.arguments);
         if arguments.is_empty() {
-            return Err(syn::Error::new(path.span(), "only generic tasks are instantiated: name the types, as in `sort<u32>`"));
+            return Err(syn::Error::new(
+                path.span(),
+                "only generic tasks are instantiated: name the types, as in `sort<u32>`",
+            ));
         }
         let register = registration(name, &quote!(#arguments));
         Ok(quote! {

@@ -106,13 +106,8 @@ where
         let kept = args.clone();
         let make = move || new(kept.get().expect("a life begins after the arguments came").clone());
         let declared = options.declared;
-        let cell = ActorCell::new(
-            id,
-            detached,
-            declared.concurrency as usize,
-            declared.checkpoint_every,
-            Box::new(make),
-        );
+        let cell =
+            ActorCell::new(id, detached, declared.concurrency as usize, declared.checkpoint_every, Box::new(make));
         let begin = move |then: Then| {
             let ready = move |came: S::Args| {
                 let _ = args.set(came);

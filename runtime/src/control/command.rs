@@ -12,18 +12,46 @@ use std::sync::mpsc::SyncSender;
 
 /// One thing to do. What waits for an answer has a `reply`.
 pub(super) enum Command {
-    Submit { task: Arc<dyn Leased>, demand: Demand, bundle: Option<BundleRef>, retries: u32 },
+    Submit {
+        task: Arc<dyn Leased>,
+        demand: Demand,
+        bundle: Option<BundleRef>,
+        retries: u32,
+    },
     Cancel(TaskId),
     /// A leased task has ended; `Err` where it failed.
-    Ended { task: TaskId, attempt: Attempt, lease: LeaseId, result: Result<(), FailureKind> },
+    Ended {
+        task: TaskId,
+        attempt: Attempt,
+        lease: LeaseId,
+        result: Result<(), FailureKind>,
+    },
     Shrunk,
     /// The holder of a lease blocks, or goes on.
-    Lend { lease: LeaseId, blocks: bool },
-    CreateActor { host: Arc<dyn Host>, spec: ActorSpec, bundle: Option<BundleRef> },
-    GetOrCreate { host: Arc<dyn Host>, spec: ActorSpec, bundle: Option<BundleRef>, reply: SyncSender<Arc<dyn Host>> },
-    KillActor { actor: ActorId, restart: bool },
+    Lend {
+        lease: LeaseId,
+        blocks: bool,
+    },
+    CreateActor {
+        host: Arc<dyn Host>,
+        spec: ActorSpec,
+        bundle: Option<BundleRef>,
+    },
+    GetOrCreate {
+        host: Arc<dyn Host>,
+        spec: ActorSpec,
+        bundle: Option<BundleRef>,
+        reply: SyncSender<Arc<dyn Host>>,
+    },
+    KillActor {
+        actor: ActorId,
+        restart: bool,
+    },
     ActorEvent(controller::Event),
-    NamedActor { name: String, reply: SyncSender<Option<Arc<dyn Host>>> },
+    NamedActor {
+        name: String,
+        reply: SyncSender<Option<Arc<dyn Host>>>,
+    },
     Reserve {
         group: GroupId,
         bundles: Vec<Demand>,

@@ -52,7 +52,7 @@ struct State<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync + 'static> LeasedTask<T> {
-    pub(crate) fn new(
+    pub(crate) fn shared(
         name: &'static str,
         promise: Promise<Outcome<T>>,
         attempt: Box<dyn Fn(u32) -> Result<T> + Send + Sync>,
