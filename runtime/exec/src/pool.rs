@@ -225,6 +225,18 @@ impl Shared {
         leave(&self.gate);
     }
 
+    /// Takes a worker off the list of those to wake; `false` where somebody has, and calls it.
+    pub(crate) fn get_up(&self, index: usize) -> bool {
+        let mut threads = self.lock_threads();
+        let place = threads.asleep.iter().position(|asleep| *asleep == index);
+        place.map(|place| threads.asleep.swap_remove(place)).is_some()
+    }
+
+    /// Whether all threads that there may be are started, and none sleeps.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.seated.load(Ordering::Acquire) == self.options.threads_max && self.lock_threads().asleep.is_empty()
+    }
+
     fn wake_everybody(&self) {
         let asleep = std::mem::take(&mut self.lock_threads().asleep);
         asleep.into_iter().for_each(|index| self.seat(index).call());

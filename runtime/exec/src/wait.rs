@@ -50,7 +50,23 @@ fn wait_slow<O>(handle: &Handle<O>) {
         if worker.is_some_and(|worker| worker.help(done)) || spin(done) {
             return;
         }
-        blocking_as(worker, || park_until_done(handle));
+        park_until_done(worker, handle);
+    });
+}
+
+/// Sleeps until `over`, or `deadline`; whoever makes it so unparks this thread.
+fn sleep(worker: Option<&Worker>, over: impl Fn() -> bool, deadline: Option<Instant>) {
+    if let Some(worker) = worker.filter(|worker| worker.is_last()) {
+        return worker.stand_by(over, deadline);
+    }
+    blocking_as(worker, || {
+        while !over() {
+            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                None => std::thread::park(),
+                Some(Duration::ZERO) => return,
+                Some(left) => std::thread::park_timeout(left),
+            }
+        }
     });
 }
 
@@ -94,14 +110,12 @@ struct Sleeper {
     fired: AtomicBool,
 }
 
-fn park_until_done<O>(handle: &Handle<O>) {
+fn park_until_done<O>(worker: Option<&Worker>, handle: &Handle<O>) {
     let sleeper =
         Sleeper { waiter: Waiter::new(wake_sleeper), thread: std::thread::current(), fired: AtomicBool::new(false) };
     // SAFETY: `sleeper` stays here until it has fired, or was never registered.
     if unsafe { handle.header().state.register((&raw const sleeper).cast_mut().cast()) } {
-        while !sleeper.fired.load(Ordering::Acquire) {
-            std::thread::park();
-        }
+        sleep(worker, || sleeper.fired.load(Ordering::Acquire), None);
     }
 }
 
@@ -142,7 +156,7 @@ pub fn wait_some<O>(handles: &[&Handle<O>], wanted: usize, deadline: Option<Inst
             if worker.is_some_and(|worker| worker.help(enough)) || spin(enough) {
                 return;
             }
-            blocking_as(worker, || park_for_some(handles, wanted, deadline));
+            park_for_some(worker, handles, wanted, deadline);
         });
     }
 }
@@ -151,7 +165,7 @@ fn count_done<O>(handles: &[&Handle<O>], enough: usize) -> usize {
     handles.iter().filter(|handle| handle.is_done()).take(enough).count()
 }
 
-fn park_for_some<O>(handles: &[&Handle<O>], wanted: usize, deadline: Option<Instant>) {
+fn park_for_some<O>(worker: Option<&Worker>, handles: &[&Handle<O>], wanted: usize, deadline: Option<Instant>) {
     let countdown = Arc::new(Countdown { left: AtomicUsize::new(wanted), thread: std::thread::current() });
     let waker = Waker::from(countdown.clone());
     let mut subscriptions = Vec::with_capacity(handles.len());
@@ -161,13 +175,7 @@ fn park_for_some<O>(handles: &[&Handle<O>], wanted: usize, deadline: Option<Inst
             None => waker.wake_by_ref(),
         }
     }
-    while countdown.left.load(Ordering::Acquire) > 0 {
-        match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-            None => std::thread::park(),
-            Some(Duration::ZERO) => return,
-            Some(left) => std::thread::park_timeout(left),
-        }
-    }
+    sleep(worker, || countdown.left.load(Ordering::Acquire) == 0, deadline);
 }
 
 /// A future that is ready once a job is done; see [`Handle::done`].

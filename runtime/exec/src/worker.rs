@@ -16,6 +16,8 @@ const TICKS: u32 = 61;
 const RUN: usize = 64;
 /// How deep jobs may be nested on one stack, by waiting for each other, before the thread rather blocks.
 const DEPTH_MAX: u32 = 256;
+/// How deep they may be nested where all threads are taken.
+const STACKED_MAX: u32 = 2048;
 
 thread_local! {
     static CURRENT: Cell<*const Worker> = const { Cell::new(std::ptr::null()) };
@@ -163,6 +165,48 @@ impl Worker {
         self.settle();
         let _back = Back(self);
         f()
+    }
+
+    /// Whether all threads that there may be are taken, so that nobody could take this worker's place if it blocked.
+    pub(crate) fn is_last(&self) -> bool {
+        self.frame.get().depth < STACKED_MAX && self.shared.is_exhausted()
+    }
+
+    /// As `block`, for the last worker: until `over`, or `deadline`, it runs what is queued on top of the job that waits.
+    /// `over` turns true on another thread, which then unparks this one.
+    pub(crate) fn stand_by(&self, over: impl Fn() -> bool, deadline: Option<Instant>) {
+        (self.shared.options.on_block)(true);
+        while !over() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            match self.look() {
+                Some(cell) => self.execute(cell),
+                None => self.doze(&over, deadline),
+            }
+        }
+        (self.shared.options.on_block)(false);
+    }
+
+    /// Sleeps until `over`, `deadline`, or a call to run what was queued.
+    fn doze(&self, over: impl Fn() -> bool, deadline: Option<Instant>) {
+        self.shared.lie_down(self.index, |gate| gate.leave());
+        self.settle();
+        loop {
+            if self.seat.called.swap(false, Ordering::SeqCst) {
+                break;
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if over() || left.is_some_and(|left| left.is_zero()) {
+                if self.shared.get_up(self.index) {
+                    return self.shared.gate.enter();
+                }
+                // Somebody has just taken this worker off the list, and is about to call it.
+                std::hint::spin_loop();
+                continue;
+            }
+            left.map_or_else(std::thread::park, std::thread::park_timeout);
+        }
+        if self.shared.gate.end_search() {
+            self.wake_next();
+        }
     }
 
     /// After this worker left its place: somebody must be awake for what is queued.

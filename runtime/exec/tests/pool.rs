@@ -256,3 +256,28 @@ fn deadlines_and_completion_order() {
     assert!(queue.next_until(None).is_none());
     pool.shutdown();
 }
+
+#[test]
+fn more_jobs_may_wait_than_there_are_threads() {
+    let pool = Pool::new(PoolOptions { workers: 2, threads_max: 4, ..PoolOptions::default() });
+    let (promise, gate) = promise::<Gate, Out>();
+    let waiting: Vec<_> = (0..100)
+        .map(|i| {
+            let gate = gate.clone();
+            pool.submit((), Run(move || value(&gate) + i))
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(20));
+    // All threads wait by now; what opens the gate must still run.
+    let opens = pool.submit(
+        (),
+        Run(move || {
+            promise.complete(Out::Value(7));
+            1
+        }),
+    );
+    assert!(opens.wait_until(Instant::now() + Duration::from_secs(20)), "nobody runs what all wait for");
+    assert_eq!(waiting.iter().map(value).sum::<i64>(), 700 + 99 * 50);
+    assert_eq!(pool.threads(), 4);
+    pool.shutdown();
+}
