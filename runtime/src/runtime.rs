@@ -36,7 +36,7 @@ struct Live {
 #[derive(Debug)]
 pub struct Runtime(());
 
-/// Starts an embedded runtime with what the machine offers. Takes about 50 µs; threads start as there is work.
+/// Starts an embedded runtime with what the machine offers. Takes less than a millisecond; threads start as there is work.
 ///
 /// Optional: the first submission starts one too, which then runs until [`shutdown`] or the end of the process.
 ///

@@ -32,6 +32,7 @@ pub(super) struct Driver {
     threads: Threads,
     tasks: HashMap<TaskId, Submitted>,
     classes: HashMap<Class, ClassId>,
+    next_class: u32,
     actors: HashMap<ActorId, Arc<dyn Host>>,
     /// What keeps the group of an actor.
     placed: HashMap<ActorId, BundleRef>,
@@ -40,6 +41,7 @@ pub(super) struct Driver {
     asking: HashMap<ActorId, SyncSender<Arc<dyn Host>>>,
     lookups: HashMap<RequestId, SyncSender<Option<Arc<dyn Host>>>>,
     closed: bool,
+    commands: u32,
     outs: Outs,
 }
 
@@ -65,7 +67,8 @@ struct Outs {
 
 impl Driver {
     pub(super) fn new(pool: Pool, capacity: Capacity) -> Self {
-        let limits = Limits::default();
+        // A class for each demand in each bundle: a program may make groups for as long as it runs.
+        let limits = Limits { classes_max: 1 << 20, ..Limits::default() };
         let mut driver = Self {
             begin: Instant::now(),
             owner: Owner::new(OWNER, NODE, limits.clone()),
@@ -76,12 +79,14 @@ impl Driver {
             threads: Threads::new(pool),
             tasks: HashMap::new(),
             classes: HashMap::new(),
+            next_class: 0,
             actors: HashMap::new(),
             placed: HashMap::new(),
             groups: HashMap::new(),
             asking: HashMap::new(),
             lookups: HashMap::new(),
             closed: false,
+            commands: 0,
             outs: Outs::default(),
         };
         driver.tell(Mail::Controller(controller::Event::NodeUp { node: NODE, capacity }));
@@ -194,12 +199,14 @@ impl Driver {
     /// The class of all tasks with this demand in this bundle.
     fn class(&mut self, demand: Demand, bundle: Option<&BundleRef>) -> ClassId {
         let bundle = bundle.map(|bundle| bundle.id);
-        let next = ClassId(self.classes.len() as u32);
-        let class = *self.classes.entry((demand.clone(), bundle)).or_insert(next);
-        if class == next {
-            let affinity = bundle.map_or(Affinity::Any, Affinity::Bundle);
-            self.tell_owner(owner::Event::DefineClass { class, demand, affinity });
+        if let Some(class) = self.classes.get(&(demand.clone(), bundle)) {
+            return *class;
         }
+        let class = ClassId(self.next_class);
+        self.next_class += 1;
+        self.classes.insert((demand.clone(), bundle), class);
+        let affinity = bundle.map_or(Affinity::Any, Affinity::Bundle);
+        self.tell_owner(owner::Event::DefineClass { class, demand, affinity });
         class
     }
 
@@ -263,6 +270,17 @@ impl Driver {
             self.outs = outs;
         }
         self.threads.apply();
+        self.check();
+    }
+
+    /// In debug builds, holds the machines to their invariants after one command in 64: that is linear in their state.
+    fn check(&mut self) {
+        self.commands = self.commands.wrapping_add(1);
+        if cfg!(debug_assertions) && self.commands.is_multiple_of(64) {
+            self.owner.check();
+            self.node.check();
+            self.controller.check();
+        }
     }
 
     fn act_for_owner(&mut self, action: owner::Action) {
@@ -460,6 +478,7 @@ impl Driver {
         if let Some(progress) = self.groups.remove(&group) {
             progress.failed(why);
         }
+        self.classes.retain(|(_, bundle), _| bundle.is_none_or(|bundle| bundle.group != group));
         self.tell_owner(owner::Event::GroupGone { group });
     }
 }
