@@ -26,7 +26,6 @@ const SOURCE_RULES: &[fn(&Source) -> Vec<String>] = &[
     purity::core_std,
     purity::core_hash_maps,
     purity::stray_unsafe,
-    purity::exec_atomics,
     words::unfinished,
     words::ignored_tests,
     words::prints,

@@ -3,13 +3,13 @@
 use crate::claim::Claim;
 use crate::outcome::{Fault, Outcome};
 use crate::state::State;
-use crate::sync::{AtomicU32, Ordering};
 use crate::waiter::Waiter;
 use crate::worker::Worker;
 use std::cell::{Cell as Plain, UnsafeCell};
 use std::mem::ManuallyDrop;
 use std::panic::AssertUnwindSafe;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What the executor knows about a cell: how to run it, and who still needs it.
 ///

@@ -113,7 +113,7 @@ impl Gate {
     pub(crate) fn set_target(&self, target: usize) {
         let mut now = self.0.load(Ordering::SeqCst);
         loop {
-            let new = now & !(FIELD * TARGET) | target as u64 * TARGET;
+            let new = (now & !(FIELD * TARGET)) | (target as u64 * TARGET);
             match self.0.compare_exchange_weak(now, new, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => return,
                 Err(seen) => now = seen,

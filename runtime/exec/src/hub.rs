@@ -14,7 +14,10 @@ use std::task::Waker;
 const SHARDS: usize = 16;
 
 /// Invariant (HUB-1): a hub is in the table from its registration until it fires; it holds one count of itself.
-static HUBS: LazyLock<[Mutex<HashMap<usize, Arc<Hub>>>; SHARDS]> = LazyLock::new(Default::default);
+static HUBS: LazyLock<[Mutex<Shard>; SHARDS]> = LazyLock::new(Default::default);
+
+/// Hubs by the address of their cell.
+type Shard = HashMap<usize, Arc<Hub>>;
 
 #[repr(C)]
 struct Hub {
@@ -117,7 +120,7 @@ unsafe fn fire(waiter: NonNull<Waiter>) {
     waiting.into_iter().for_each(|(_, waker)| waker.wake());
 }
 
-fn shard(cell: usize) -> MutexGuard<'static, HashMap<usize, Arc<Hub>>> {
+fn shard(cell: usize) -> MutexGuard<'static, Shard> {
     lock(&HUBS[cell / size_of::<Header>() % SHARDS])
 }
 

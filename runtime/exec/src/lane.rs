@@ -11,9 +11,12 @@ struct Lane {
     /// The pool of `current`, null before the first submission.
     pool: Cell<*const Shared>,
     current: Cell<*const Outbox<Header>>,
-    all: RefCell<Vec<(*const Shared, Arc<Outbox<Header>>)>>,
+    all: RefCell<Vec<Kept>>,
     failing: Cell<bool>,
 }
+
+/// An outbox, and the pool that it is for.
+type Kept = (*const Shared, Arc<Outbox<Header>>);
 
 thread_local! {
     static LANE: Lane = const {

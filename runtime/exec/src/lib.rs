@@ -6,6 +6,8 @@
 
 // The four crates that may: see `docs/architecture.md`. Each block says what it relies on.
 #![allow(unsafe_code)]
+// Under loom only the lock-free types are built, without what uses them.
+#![cfg_attr(loom, allow(dead_code))]
 
 mod claim;
 mod deque;
@@ -38,6 +40,8 @@ mod inbox;
 mod lane;
 #[cfg(not(loom))]
 mod mailbox;
+#[cfg(not(loom))]
+mod message;
 #[cfg(not(loom))]
 mod method;
 #[cfg(not(loom))]
@@ -73,3 +77,6 @@ pub use self::{
     task::Function,
     wait::{Done, blocking, wait_some},
 };
+
+#[cfg(all(test, loom))]
+mod loom_models;

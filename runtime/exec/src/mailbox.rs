@@ -4,13 +4,14 @@ use crate::args::sealed::Link;
 use crate::args::{Args, count_off};
 use crate::caller;
 use crate::cell::{self, Env, Header, Job, JobCell};
-use crate::future::{Unwatched, launch};
+use crate::future::Unwatched;
 use crate::handle::Handle;
 use crate::inbox::Inbox;
+use crate::message::{AsyncCall, Call, Message, MethodName, Waiting};
 use crate::method::{AsyncMethod, Method, Receiver};
-use crate::outcome::{Fault, Outcome};
+use crate::outcome::Fault;
 use crate::pool::Pool;
-use crate::promise::{Named, Promise, promise};
+use crate::promise::promise;
 use crate::turn::Turn;
 use crate::worker::Worker;
 use std::any::Any;
@@ -39,13 +40,13 @@ pub trait ActorHooks: Send + Sync + 'static {
 /// overlap up to `concurrency`. See the crate's README for the states.
 pub struct Mailbox<S>(Arc<Inner<S>>);
 
-struct Inner<S> {
-    pool: Pool,
-    turn: Turn,
-    inbox: Inbox,
+pub(crate) struct Inner<S> {
+    pub(crate) pool: Pool,
+    pub(crate) turn: Turn,
+    pub(crate) inbox: Inbox,
     phase: AtomicU8,
     /// Set while an asynchronous method by `&mut` goes on.
-    taken: AtomicBool,
+    pub(crate) taken: AtomicBool,
     concurrency: usize,
     orders: Mutex<Vec<Order<S>>>,
     ordered: AtomicBool,
@@ -168,7 +169,7 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
 
 impl<S: Send + Sync + 'static> Inner<S> {
     #[inline]
-    fn call(self: &Arc<Self>) {
+    pub(crate) fn call(self: &Arc<Self>) {
         if self.turn.call() {
             self.schedule();
         }
@@ -295,12 +296,12 @@ impl<S: Send + Sync + 'static> Inner<S> {
     }
 
     /// A method panicked: no message runs until the mailbox is opened anew.
-    fn crash(&self, method: &'static str, payload: &(dyn Any + Send)) {
+    pub(crate) fn crash(&self, method: &'static str, payload: &(dyn Any + Send)) {
         let _ = self.phase.compare_exchange(OPEN, PAUSED, Ordering::SeqCst, Ordering::SeqCst);
         self.hooks.crashed(method, panic_message(payload));
     }
 
-    fn end_method(self: &Arc<Self>) {
+    pub(crate) fn end_method(self: &Arc<Self>) {
         if self.turn.end_method() {
             self.schedule();
         }
@@ -315,7 +316,7 @@ impl<S: Send + Sync + 'static> Inner<S> {
 
     /// # Safety
     /// Called by a method that the runner started, which ends before the runner gives the state to another.
-    unsafe fn actor<'a, R: Receiver>(&self) -> R::Of<'a, S> {
+    pub(crate) unsafe fn actor<'a, R: Receiver>(&self) -> R::Of<'a, S> {
         // SAFETY: an open mailbox has a state; the rest is by the caller.
         unsafe { R::of((*self.state.get()).as_mut().expect("an open mailbox has an actor")) }
     }
@@ -325,175 +326,6 @@ impl<S: Send + Sync + 'static> Inner<S> {
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
-}
-
-/// A job that the runner of a mailbox with state `S` runs, with the mailbox as `env`.
-///
-/// # Safety
-/// `args` points into `this`.
-unsafe trait Message<S>: Job {
-    type Args: Args;
-
-    /// # Safety
-    /// `this` is valid.
-    unsafe fn args(this: *mut Self) -> *mut Self::Args;
-}
-
-struct Call<S, A, M> {
-    args: A,
-    method: M,
-    state: PhantomData<fn(S)>,
-}
-
-// SAFETY: `env` is the `Inner<S>` whose runner runs this.
-unsafe impl<S: Send + Sync + 'static, A: Args, M: Method<S, A>> Job for Call<S, A, M> {
-    type Outcome = M::Outcome;
-    const NAME: &'static str = M::NAME;
-    const EXCLUSIVE: bool = M::Receiver::EXCLUSIVE;
-
-    unsafe fn run(self, env: Env) -> M::Outcome {
-        // SAFETY: by the caller.
-        let inner = unsafe { &*env.cast::<Inner<S>>() };
-        // SAFETY: the runner waits for this call, or counts it.
-        let call = || self.method.call(unsafe { inner.actor::<M::Receiver>() }, self.args);
-        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
-            inner.crash(M::NAME, &*payload);
-            M::Outcome::from_fault(M::NAME, Fault::Panicked(payload))
-        })
-    }
-
-    unsafe fn ready(_: *mut Self, _: NonNull<Header>) {
-        unreachable!("a message without awaited arguments is queued when it is sent");
-    }
-}
-
-// SAFETY: a field.
-unsafe impl<S: Send + Sync + 'static, A: Args, M: Method<S, A>> Message<S> for Call<S, A, M> {
-    type Args = A;
-
-    unsafe fn args(this: *mut Self) -> *mut A {
-        // SAFETY: by the caller, `this` is valid.
-        unsafe { &raw mut (*this).args }
-    }
-}
-
-struct AsyncCall<S, A, M: AsyncMethod<S, A>> {
-    args: A,
-    method: M,
-    promise: Promise<M::Outcome>,
-    state: PhantomData<fn(S)>,
-}
-
-struct MethodName<S, A, M>(PhantomData<fn() -> (S, A, M)>);
-
-impl<S: 'static, A: 'static, M: AsyncMethod<S, A>> Named for MethodName<S, A, M> {
-    const NAME: &'static str = M::NAME;
-}
-
-// SAFETY: `env` is the `Inner<S>` whose runner runs this.
-unsafe impl<S: Send + Sync + 'static, A: Args, M: AsyncMethod<S, A>> Job for AsyncCall<S, A, M> {
-    type Outcome = Unwatched;
-    const NAME: &'static str = M::NAME;
-    const EXCLUSIVE: bool = M::Receiver::EXCLUSIVE;
-
-    unsafe fn run(self, env: Env) -> Unwatched {
-        // SAFETY: by the caller, `env` is the inside of an `Arc`, of which this makes one more count.
-        let inner = unsafe {
-            Arc::increment_strong_count(env.cast::<Inner<S>>());
-            Arc::from_raw(env.cast::<Inner<S>>())
-        };
-        inner.turn.start_method();
-        inner.taken.store(Self::EXCLUSIVE, Ordering::SeqCst);
-        let ended = Ended(inner.clone());
-        let Self { args, method, promise, .. } = self;
-        let future = async move {
-            // Dropped last, when the future is done or was cancelled.
-            let ended = ended;
-            // SAFETY: the runner counts this method until `ended` is dropped.
-            let call = method.call(unsafe { ended.0.actor::<M::Receiver>() }, args);
-            AssertCalm { inner: &ended.0, name: M::NAME, call }.await
-        };
-        launch::<MethodName<S, A, M>, M::Outcome>(inner.pool, promise, Box::pin(future));
-        Unwatched
-    }
-
-    fn fail(self, fault: Fault) -> Unwatched {
-        self.promise.complete(M::Outcome::from_fault(M::NAME, fault));
-        Unwatched
-    }
-
-    unsafe fn ready(_: *mut Self, _: NonNull<Header>) {
-        unreachable!("a message without awaited arguments is queued when it is sent");
-    }
-}
-
-// SAFETY: a field.
-unsafe impl<S: Send + Sync + 'static, A: Args, M: AsyncMethod<S, A>> Message<S> for AsyncCall<S, A, M> {
-    type Args = A;
-
-    unsafe fn args(this: *mut Self) -> *mut A {
-        // SAFETY: by the caller, `this` is valid.
-        unsafe { &raw mut (*this).args }
-    }
-}
-
-/// Ends an asynchronous method in its mailbox when dropped.
-struct Ended<S: Send + Sync + 'static>(Arc<Inner<S>>);
-
-impl<S: Send + Sync + 'static> Drop for Ended<S> {
-    fn drop(&mut self) {
-        self.0.taken.store(false, Ordering::SeqCst);
-        self.0.end_method();
-    }
-}
-
-/// Polls a method's future; a panic pauses the mailbox before it goes on.
-struct AssertCalm<'a, S, O> {
-    inner: &'a Inner<S>,
-    name: &'static str,
-    call: crate::method::BoxFuture<'a, O>,
-}
-
-impl<S: Send + Sync + 'static, O> std::future::Future for AssertCalm<'_, S, O> {
-    type Output = O;
-
-    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<O> {
-        let this = &mut *self;
-        catch_unwind(AssertUnwindSafe(|| this.call.as_mut().poll(context))).unwrap_or_else(|payload| {
-            this.inner.crash(this.name, &*payload);
-            std::panic::resume_unwind(payload)
-        })
-    }
-}
-
-/// A message that waits for its arguments, or behind one that does.
-struct Waiting<S, J> {
-    inner: Arc<Inner<S>>,
-    caller: u64,
-    message: J,
-}
-
-// SAFETY: hands `env` on.
-unsafe impl<S: Send + Sync + 'static, J: Message<S>> Job for Waiting<S, J> {
-    type Outcome = J::Outcome;
-    const NAME: &'static str = J::NAME;
-    const EXCLUSIVE: bool = J::EXCLUSIVE;
-
-    unsafe fn run(self, env: Env) -> J::Outcome {
-        // SAFETY: by the caller.
-        unsafe { self.message.run(env) }
-    }
-
-    fn fail(self, fault: Fault) -> J::Outcome {
-        self.message.fail(fault)
-    }
-
-    unsafe fn ready(this: *mut Self, cell: NonNull<Header>) {
-        // SAFETY: by the caller; what is needed is cloned before the message is delivered.
-        let (inner, caller) = unsafe { ((*this).inner.clone(), (*this).caller) };
-        inner.inbox.deliver(caller, cell);
-        inner.call();
-    }
 }
 
 /// The job that runs a mailbox's turn. Dropped unrun, it ends what waits there: the pool is shut down.

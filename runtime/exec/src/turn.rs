@@ -36,7 +36,8 @@ impl Turn {
 
     /// The runner found nothing more. `is_empty` looks once more; `true` where its turn is over.
     pub(crate) fn yield_turn(&self, is_empty: impl FnOnce() -> bool) -> bool {
-        self.scheduled.store(false, Ordering::SeqCst);
+        // A swap, not a store: a caller's failed swap then stands in one order with it, for loom too.
+        self.scheduled.swap(false, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         is_empty() || self.scheduled.swap(true, Ordering::SeqCst)
     }

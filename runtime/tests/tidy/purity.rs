@@ -6,8 +6,6 @@ use crate::source::Source;
 const UNSAFE: [&str; 4] = ["runtime/store/", "runtime/exec/", "transport/", "gpu/"];
 const CORE: &str = "runtime/core/src/";
 const EXEC: &str = "runtime/exec/src/";
-/// What makes an atomic more than a counter.
-const ORDERINGS: [&str; 4] = ["Acquire", "Release", "AcqRel", "SeqCst"];
 
 /// STYLE 19: `runtime/core` is `no_std`, and forbids `unsafe`.
 pub fn core_root(source: &Source) -> Vec<String> {
@@ -49,22 +47,9 @@ pub fn stray_unsafe(source: &Source) -> Vec<String> {
     found.map(|token| source.at(token.line, &message)).collect()
 }
 
-/// STYLE 17: an atomic of `runtime/exec` that orders other memory is one that loom can watch. A relaxed counter may be
-/// the standard library's.
-pub fn exec_atomics(source: &Source) -> Vec<String> {
-    let has_own = ["std", "core"].iter().any(|root| !source.find(&[root, "::", "sync", "::", "atomic"]).is_empty());
-    if !source.is_in(EXEC) || source.path.ends_with("/sync.rs") || !has_own {
-        return vec![];
-    }
-    let message = "here and perhaps below, an atomic that loom can't watch orders memory: take it from `crate::sync` \
-                   (STYLE 17)";
-    let found = ORDERINGS.iter().flat_map(|ordering| source.find(&["Ordering", "::", ordering]));
-    let first = found.filter(|&line| !source.is_test(line)).min();
-    first.map(|line| source.at(line, message)).into_iter().collect()
-}
-
 /// STYLE 17: each file of `runtime/exec` with atomics from `crate::sync` has a loom test, its own or one that names it
-/// in a file whose path has a part that begins with `loom`.
+/// in a file whose path has a part that begins with `loom`. Those atomics mark the lock-free types; what lies above them
+/// (cells, the pool, waits) has the standard library's, and isn't built under loom.
 pub fn exec_without_loom(sources: &[Source]) -> Vec<String> {
     let is_loom = |source: &&Source| source.is_in("runtime/exec/") && source.path.contains("/loom");
     let models: Vec<&Source> = sources.iter().filter(is_loom).collect();
@@ -148,16 +133,6 @@ mod tests {
         let text = "fn f() { quote! { fn g() { unsafe { #h } } }; unsafe { i() } }";
         assert_eq!(stray_unsafe(&Source::new("runtime/macros/src/a.rs", text)).len(), 1);
         assert_eq!(stray_unsafe(&Source::new("rl/src/a.rs", text)).len(), 2);
-    }
-
-    #[test]
-    fn an_atomic_past_the_sync_module_is_caught() {
-        let exec = |text: &str| exec_atomics(&Source::new("runtime/exec/src/a.rs", text));
-        let text = "use std::sync::atomic::{AtomicU8, Ordering};\nfn f() { g(Ordering::Acquire) }\n";
-        assert!(exec(text)[0].starts_with("runtime/exec/src/a.rs:2: "));
-        assert_eq!(exec(&text.replace("Acquire", "Relaxed")), [""; 0]);
-        assert_eq!(exec(&text.replace("std::sync::atomic", "crate::sync")), [""; 0]);
-        assert_eq!(exec(&text.replace("fn f", "#[cfg(test)] fn f")), [""; 0]);
     }
 
     #[test]
