@@ -1,5 +1,7 @@
 //! Loom models of every lock-free type: all interleavings of two or three threads, up to a bound on preemptions.
 //!
+//! `ring`, below the two queues, is checked with them: both models begin with a ring that is too small.
+//!
 //! Loom treats a `SeqCst` access as `AcqRel`, and models `SeqCst` fences; where a type's argument rests on `SeqCst`
 //! accesses alone, the type has a fence as well, and the model checks that.
 //!
@@ -9,6 +11,7 @@ use crate::claim::Claim;
 use crate::deque::{Deque, Steal};
 use crate::gate::Gate;
 use crate::outbox::Outbox;
+use crate::ring::Ring;
 use crate::state::State;
 use crate::turn::Turn;
 use crate::waiter::Waiter;
@@ -163,6 +166,16 @@ fn deque_gives_its_last_item_to_one() {
         let mine = unsafe { deque.pop_above(0) }.map_or(0, number);
         let stolen: usize = thieves.into_iter().map(|thief| thief.join().unwrap()).sum();
         assert_eq!(mine + stolen, 1);
+    });
+}
+
+/// Ring: a position beyond the capacity wraps around.
+#[test]
+fn ring_wraps_around() {
+    loom::model(|| {
+        let ring = Ring::<usize>::with_capacity(2);
+        ring.set(2, item(1).as_ptr());
+        assert_eq!((ring.capacity(), ring.get(0)), (2, item(1).as_ptr()));
     });
 }
 

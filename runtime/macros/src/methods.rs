@@ -146,7 +146,9 @@ fn expand_method(actor: &Ident, function: &ImplItemFn, receiver: &Receiver) -> R
     } else {
         (quote!(::rayline::Result<#ty>), quote!(#resolve #value))
     };
+    let values = signature::assert_data(params.iter().map(|param| &param.ty).chain([&ty]));
     let run = quote! {
+        #values
         #[doc(hidden)]
         #[allow(non_camel_case_types)]
         struct #runner;

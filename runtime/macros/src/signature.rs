@@ -1,7 +1,7 @@
 //! What a function's signature says of a task or method.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::{
     FnArg, GenericArgument, Ident, Pat, PatType, PathArguments, Result, ReturnType, Signature, Type, TypeParamBound,
     TypeReference, spanned::Spanned,
@@ -156,4 +156,16 @@ pub(crate) fn resolve(params: &[Param], name: &TokenStream) -> TokenStream {
         }
     });
     quote!(#(#each)*)
+}
+
+/// Says at each type, in the words of `Data`, where it can't be a value.
+pub(crate) fn assert_data<'a>(types: impl Iterator<Item = &'a Type>) -> TokenStream {
+    let each = types.map(|ty| quote_spanned!(ty.span()=> is_data::<#ty>();));
+    quote! {
+        const _: fn() = || {
+            #[allow(dead_code)]
+            fn is_data<T: ::rayline::Data>() {}
+            #(#each)*
+        };
+    }
 }

@@ -84,8 +84,13 @@ impl Task {
     fn expand(&self) -> TokenStream {
         let function = &self.function;
         let (definition, implementation, face) = (self.definition(), self.implementation(), self.face());
-        let register = if self.type_params().is_empty() { registration(&self.name(), &quote!()) } else { quote!() };
-        quote!(#function #definition #implementation #face #register)
+        if !self.type_params().is_empty() {
+            return quote!(#function #definition #implementation #face);
+        }
+        let (Output::Plain(output) | Output::Fallible(output) | Output::Stream(output)) = &self.output;
+        let types = self.params.iter().map(|param| &param.ty).chain([output]);
+        let (values, register) = (signature::assert_data(types), registration(&self.name(), &quote!()));
+        quote!(#function #definition #implementation #face #values #register)
     }
 
     fn name(&self) -> Ident {

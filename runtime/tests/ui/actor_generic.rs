@@ -1,0 +1,8 @@
+use rayline::prelude::*;
+
+#[derive(Actor)]
+struct Store<T> {
+    value: T,
+}
+
+fn main() {}

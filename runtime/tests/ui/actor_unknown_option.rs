@@ -1,0 +1,9 @@
+use rayline::prelude::*;
+
+#[derive(Actor)]
+#[actor(retries = 2)]
+struct Counter {
+    n: u64,
+}
+
+fn main() {}

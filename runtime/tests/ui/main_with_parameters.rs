@@ -1,0 +1,2 @@
+#[rayline::main]
+fn main(args: Vec<String>) {}

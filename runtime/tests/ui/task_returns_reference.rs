@@ -1,0 +1,8 @@
+use rayline::prelude::*;
+
+#[task]
+fn f(x: &String) -> &String {
+    x
+}
+
+fn main() {}
