@@ -50,6 +50,8 @@ fn negated_if(x: f32, bit: u32) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::{PI, TAU};
+
     use super::*;
 
     fn worst(range: f32, tried: fn(f32) -> (f32, f32)) -> f64 {
@@ -81,8 +83,8 @@ mod tests {
         for at in -10_000..=10_000 {
             let x = at as f32 * 0.1;
             let angle = f64::from(wrapped(x));
-            assert!(angle.abs() < 3.141_593, "{x}: {angle}");
-            let turns = (f64::from(x) - angle) / std::f64::consts::TAU;
+            assert!(angle.abs() < PI + 4e-7, "{x}: {angle}");
+            let turns = (f64::from(x) - angle) / TAU;
             assert!((turns - turns.round()).abs() < 1e-7, "{x}: {turns} turns");
         }
     }

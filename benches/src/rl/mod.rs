@@ -1,0 +1,18 @@
+//! Suite `rl`: simulators and training.
+
+mod envs;
+mod ppo;
+
+use crate::Bench;
+
+/// The metrics of the suite.
+pub const BENCHES: &[Bench] = &[
+    bench("env_cartpole", envs::cartpole),
+    bench("env_pendulum", envs::pendulum),
+    bench("ppo_throughput", ppo::throughput),
+    bench("ppo_cartpole_475", ppo::cartpole_475),
+];
+
+const fn bench(name: &'static str, run: fn(usize) -> anyhow::Result<crate::metric::Metric>) -> Bench {
+    Bench { suite: "rl", name, run }
+}
