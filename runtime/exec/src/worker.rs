@@ -327,6 +327,7 @@ impl Worker {
         for outbox in &outboxes.known {
             while !outbox.is_empty() {
                 let Some(taken) = outbox.steal(&mut run) else { continue };
+                run[..taken].iter().for_each(|&cell| prefetch(cell));
                 for &cell in run[..taken].iter().skip(1).rev() {
                     // SAFETY: this is the owner's thread; an outbox holds no null.
                     unsafe { self.seat.deque.push(NonNull::new_unchecked(cell)) };
@@ -394,4 +395,16 @@ impl Outboxes {
             self.version = version;
         }
     }
+}
+
+/// Asks for the line of a cell that is about to be run: it is in another core's cache, 100 ns and more away.
+#[inline]
+fn prefetch(cell: *mut Header) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch touches no memory that the program sees, whatever the address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(cell.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = cell;
 }
