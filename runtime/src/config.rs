@@ -10,7 +10,7 @@ use rayline_core::resources::Capacity;
 /// # use rayline::Config;
 /// let runtime = rayline::init_with(Config::default().cpus(4).gpus(2).resource("license", 1))?;
 /// # drop(runtime);
-/// # rayline::Result::Ok(())
+/// # rayline::Result::<()>::Ok(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -79,3 +79,9 @@ pub mod prelude {
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The programs of the README and of the book's first chapter, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../docs/src/getting-started.md")]
+struct Book;
