@@ -11,6 +11,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 
 use crate::handle::Handle;
@@ -32,7 +33,10 @@ pub(crate) fn launch<N: Named, O: Outcome>(
     promise: Promise<O>,
     future: Pin<Box<dyn Future<Output = O> + Send>>,
 ) {
-    let driven = Driven { name: N::NAME, promise: Some(promise), watch: None, caller: caller::fresh(), future };
+    let caller = caller::fresh();
+    let listed = Listed { pool, key: caller };
+    pool.shared().futures.lock().unwrap_or_else(PoisonError::into_inner).insert(caller, promise.share());
+    let driven = Driven { name: N::NAME, promise: Some(promise), watch: None, caller, future, _listed: listed };
     let (runnable, task) = async_task::spawn(driven, move |runnable| {
         drop(pool.submit((), PollOnce::<N>(runnable, pool, PhantomData)));
     });
@@ -47,6 +51,22 @@ struct Driven<O: Outcome> {
     watch: Option<CancelWatch>,
     caller: u64,
     future: Pin<Box<dyn Future<Output = O> + Send>>,
+    _listed: Listed,
+}
+
+/// A future's place on the list of those that a shutdown cancels: what it waits for may keep it for ever.
+struct Listed {
+    pool: Pool,
+    key: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut futures = self.pool.shared().futures.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = futures.remove(&self.key);
+        drop(futures);
+        drop(share);
+    }
 }
 
 impl<O: Outcome> Future for Driven<O> {

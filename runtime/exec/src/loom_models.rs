@@ -106,6 +106,21 @@ fn state_that_is_held_is_freed_once() {
     });
 }
 
+/// State: the same where the last handle goes while the cell is cancelled, as a shutdown does.
+#[test]
+fn state_that_is_abandoned_while_it_is_cancelled_is_freed_once() {
+    loom::model(|| {
+        let state = Arc::new(State::pending());
+        let handle = {
+            let state = state.clone();
+            thread::spawn(move || usize::from(state.abandon()))
+        };
+        assert!(state.complete_held().is_null());
+        let by_queue = usize::from(state.release());
+        assert_eq!(by_queue + handle.join().unwrap(), 1);
+    });
+}
+
 /// Claim: of a start and a cancellation one wins (CELL-3), and a job that runs sees that it was cancelled.
 #[test]
 fn claim_goes_to_one() {

@@ -6,9 +6,11 @@ use crate::gate::Gate;
 use crate::lane;
 use crate::outbox::Outbox;
 use crate::outcome::Fault;
+use crate::promise::Share;
 use crate::worker::Worker;
 use crossbeam_queue::SegQueue;
 use crossbeam_utils::CachePadded;
+use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -67,6 +69,8 @@ pub(crate) struct Shared {
     outboxes: Mutex<Vec<Arc<Outbox<Header>>>>,
     pub(crate) outboxes_version: AtomicUsize,
     threads: Mutex<Threads>,
+    /// Futures that haven't ended, by the callers that they are.
+    pub(crate) futures: Mutex<HashMap<u64, Share>>,
     shrinking: AtomicBool,
     pub(crate) options: PoolOptions,
 }
@@ -105,6 +109,7 @@ impl Pool {
             outboxes: Mutex::default(),
             outboxes_version: AtomicUsize::new(0),
             threads: Mutex::default(),
+            futures: Mutex::default(),
             shrinking: AtomicBool::new(false),
             options,
         })))
@@ -143,6 +148,7 @@ impl Pool {
         assert!(!Worker::is_current(self.0), "a pool can't be shut down by one of its own workers");
         let shared = self.0;
         shared.gate.close();
+        shared.cancel_futures();
         let started = std::mem::take(&mut shared.lock_threads().started);
         // A running job may wait for one that is queued: fail those for as long as any thread lives.
         while !started.iter().all(JoinHandle::is_finished) {
@@ -301,6 +307,12 @@ impl Shared {
             unsafe { cell::fail(cell, Fault::Shutdown) };
         }
         lane::end_failing();
+    }
+
+    /// Cancels all futures: each is then queued for its last poll, and dropped with that.
+    fn cancel_futures(&self) {
+        let futures = std::mem::take(&mut *self.futures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        futures.into_values().for_each(|share| share.cancel());
     }
 
     fn take_any(&self) -> Option<NonNull<Header>> {

@@ -70,23 +70,23 @@ impl State {
     /// The outcome is written: hands out the waiters.
     #[inline]
     pub(crate) fn complete(&self) -> Completed {
-        self.finish(DONE)
-    }
-
-    /// As `complete`, where a queue, a dependency or a promise still points at the cell and will call `release`.
-    ///
-    /// Only a handle cancels, so the cell isn't abandoned.
-    pub(crate) fn complete_held(&self) -> *mut Waiter {
-        let done = self.finish(DONE | HELD);
-        debug_assert!(!done.abandoned, "the handle that cancels keeps the cell");
-        done.waiters
-    }
-
-    #[inline]
-    fn finish(&self, to: usize) -> Completed {
-        let before = self.0.swap(to, Ordering::AcqRel);
+        let before = self.0.swap(DONE, Ordering::AcqRel);
         debug_assert_eq!(before & DONE, 0, "a cell completes once");
         Completed { waiters: (before & WAITERS) as *mut Waiter, abandoned: before & ABANDONED != 0 }
+    }
+
+    /// As `complete`, where a queue, a dependency or a promise still points at the cell and will call `release`. Keeps
+    /// the mark of a cell that was abandoned before, which `release` then finds.
+    pub(crate) fn complete_held(&self) -> *mut Waiter {
+        let mut now = self.0.load(Ordering::Acquire);
+        loop {
+            debug_assert_eq!(now & DONE, 0, "a cell completes once");
+            let new = (now & ABANDONED) | DONE | HELD;
+            match self.0.compare_exchange_weak(now, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(before) => return (before & WAITERS) as *mut Waiter,
+                Err(seen) => now = seen,
+            }
+        }
     }
 
     /// The last handle went; `true` where the caller frees the cell.
