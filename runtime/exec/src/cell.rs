@@ -7,7 +7,7 @@ use crate::waiter::Waiter;
 use crate::worker::Worker;
 use std::cell::{Cell as Plain, UnsafeCell};
 use std::mem::ManuallyDrop;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -151,7 +151,7 @@ impl<J: Job> JobCell<J> {
         // SAFETY: the header is valid until the cell completes.
         unsafe { cell.as_ref() }.holds.set(Holds::Nothing);
         // SAFETY: the caller took the cell from the queue whose `env` this is.
-        let outcome = match std::panic::catch_unwind(AssertUnwindSafe(|| unsafe { job.run(env) })) {
+        let outcome = match catch_unwind(AssertUnwindSafe(|| unsafe { job.run(env) })) {
             Ok(outcome) => outcome,
             // SAFETY: as above.
             Err(payload) => Outcome::from_fault(unsafe { cell.as_ref() }.vtable.name, Fault::Panicked(payload)),
@@ -165,7 +165,9 @@ impl<J: Job> JobCell<J> {
         let header = unsafe { cell.as_ref() };
         let outcome = if header.holds.replace(Holds::Nothing) == Holds::Job {
             // SAFETY: the mark says that the job is there, and the claim that it is this thread's.
-            unsafe { ManuallyDrop::take(&mut (*(*cell.cast::<Self>().as_ptr()).body.get()).job) }.fail(fault)
+            let job = unsafe { ManuallyDrop::take(&mut (*(*cell.cast::<Self>().as_ptr()).body.get()).job) };
+            let ended = catch_unwind(AssertUnwindSafe(|| job.fail(fault)));
+            ended.unwrap_or_else(|payload| J::Outcome::from_fault(J::NAME, Fault::Panicked(payload)))
         } else {
             J::Outcome::from_fault(J::NAME, fault)
         };
@@ -178,7 +180,8 @@ impl<J: Job> JobCell<J> {
         let header = unsafe { cell.as_ref() };
         if header.holds.replace(Holds::Nothing) == Holds::Job {
             // SAFETY: the mark says that the job is there.
-            drop(unsafe { ManuallyDrop::take(&mut (*(*cell.cast::<Self>().as_ptr()).body.get()).job) });
+            let job = unsafe { ManuallyDrop::take(&mut (*(*cell.cast::<Self>().as_ptr()).body.get()).job) };
+            calmly(|| drop(job));
         }
     }
 
@@ -266,9 +269,15 @@ pub(crate) unsafe fn complete<O>(cell: NonNull<Header>, outcome: O) {
             Waiter::fire_all(done.waiters);
         }
         if done.abandoned {
-            (header.vtable.free)(cell);
+            calmly(|| (header.vtable.free)(cell));
         }
     }
+}
+
+/// Runs code of the user that isn't the job itself (a `drop`, a waker). If it panics, the panic hook has said so, and the
+/// executor goes on: a panic takes no thread with it, and leaves no cell open.
+pub(crate) fn calmly(f: impl FnOnce()) {
+    drop(catch_unwind(AssertUnwindSafe(f)));
 }
 
 /// Runs a queued cell, or lets go of it where it was cancelled.
@@ -307,7 +316,7 @@ pub(crate) unsafe fn let_go(cell: NonNull<Header>) {
         let header = cell.as_ref();
         (header.vtable.discard)(cell);
         if header.state.release() {
-            (header.vtable.free)(cell);
+            calmly(|| (header.vtable.free)(cell));
         }
     }
 }

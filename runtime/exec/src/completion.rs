@@ -1,5 +1,6 @@
 //! Handles in the order in which their jobs end, each found at once.
 
+use crate::cell::calmly;
 use crate::handle::Handle;
 use crate::wait::blocking;
 use crate::waiter::Waiter;
@@ -156,6 +157,6 @@ unsafe fn fire(waiter: NonNull<Waiter>) {
         nodes.changed.notify_one();
     }
     if let Some(waker) = waker {
-        waker.wake();
+        calmly(|| waker.wake());
     }
 }

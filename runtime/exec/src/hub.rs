@@ -3,7 +3,7 @@
 //! A waiter in a cell's list can't be taken out again. So a cell that anybody waits for revocably has one waiter more,
 //! its hub, with a list that can be left; a table finds the hub by the cell's address.
 
-use crate::cell::Header;
+use crate::cell::{Header, calmly};
 use crate::handle::Handle;
 use crate::waiter::Waiter;
 use std::collections::HashMap;
@@ -117,7 +117,7 @@ unsafe fn fire(waiter: NonNull<Waiter>) {
         wakers.fired = true;
         std::mem::take(&mut wakers.waiting)
     };
-    waiting.into_iter().for_each(|(_, waker)| waker.wake());
+    waiting.into_iter().for_each(|(_, waker)| calmly(|| waker.wake()));
 }
 
 fn shard(cell: usize) -> MutexGuard<'static, Shard> {

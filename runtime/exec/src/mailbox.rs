@@ -3,7 +3,7 @@
 use crate::args::sealed::Link;
 use crate::args::{Args, count_off};
 use crate::caller;
-use crate::cell::{self, Env, Header, Job, JobCell};
+use crate::cell::{self, Env, Header, Job, JobCell, calmly};
 use crate::future::Unwatched;
 use crate::handle::Handle;
 use crate::inbox::Inbox;
@@ -17,7 +17,6 @@ use crate::worker::Worker;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
@@ -284,7 +283,7 @@ impl<S: Send + Sync + 'static> Inner<S> {
             let _ = self.phase.compare_exchange(phase, next, Ordering::SeqCst, Ordering::SeqCst);
         }
         // The user's `drop` may panic; the mailbox goes on.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
+        calmly(|| drop(old));
         if stopped {
             self.hooks.stopped();
         }
