@@ -6,10 +6,12 @@
 
 mod gymnasium;
 
-use std::f64::consts::TAU;
+use std::f64::consts::{PI, TAU};
 
 use gymnasium::{Action, Episode, Record, Seen};
-use rayline_rl::env::{ActionBuf, Batch, Dynamics, Env, Lane, Step, StepBuf, TimeLimit, VecEnv, classic, fast};
+use rayline_rl::env::{
+    ActionBuf, Batch, Dynamics, Env, Lane, Space, Step, StepBuf, Stream, TimeLimit, VecEnv, classic, fast,
+};
 
 /// What another C library may change in a step of double precision.
 const CLOSE: f64 = 1e-12;
@@ -69,7 +71,7 @@ fn classic_cart_pole_is_gymnasiums() {
 
 #[test]
 fn classic_pendulum_is_gymnasiums() {
-    replay::<classic::Pendulum>("Pendulum-v1", Promise { reward: CLOSE, ..EXACT });
+    replay::<classic::Pendulum>("Pendulum-v1", Promise { reward: f64::EPSILON, ..EXACT });
 }
 
 #[test]
@@ -80,13 +82,13 @@ fn classic_mountain_car_is_gymnasiums() {
 /// Gymnasium rounds this state to single precision, but the first step after a state is set is taken in double.
 #[test]
 fn classic_mountain_car_continuous_is_gymnasiums() {
-    replay::<classic::MountainCarContinuous>("MountainCarContinuous-v0", Promise { step: 1e-7, ..EXACT });
+    replay::<classic::MountainCarContinuous>("MountainCarContinuous-v0", Promise { step: 2e-7, ..EXACT });
 }
 
-/// Chaotic: in time, a bit becomes any difference.
+/// Chaotic: in time, the bit that a square differs by becomes any difference; in these episodes it takes 200 steps.
 #[test]
 fn classic_acrobot_is_gymnasiums() {
-    replay::<classic::Acrobot>("Acrobot-v1", Promise { step: CLOSE, episode: 1e-9, steps: 80, reward: 0.0 });
+    replay::<classic::Acrobot>("Acrobot-v1", Promise { step: CLOSE, steps: 80, ..EXACT });
 }
 
 fn replay<T: Task>(id: &str, promise: Promise) {
@@ -164,7 +166,7 @@ struct FastPromise {
 #[test]
 fn fast_cart_pole_is_near_gymnasiums() {
     // Unstable: errors grow by e in a quarter of a second, 12 steps.
-    let promise = FastPromise { step: 1e-6, reward: 0.0, drift: 1e-5, steps: 40, angles: 0 };
+    let promise = FastPromise { step: 1e-6, reward: 0.0, drift: 2e-6, steps: 40, angles: 0 };
     replay_fast("CartPole-v1", fast::CartPole, promise);
 }
 
@@ -176,19 +178,20 @@ fn fast_pendulum_is_near_gymnasiums() {
 
 #[test]
 fn fast_mountain_car_is_near_gymnasiums() {
-    let promise = FastPromise { step: 1e-6, reward: 0.0, drift: 1e-5, steps: 200, angles: 0 };
+    let promise = FastPromise { step: 1e-6, reward: 0.0, drift: 1e-6, steps: 200, angles: 0 };
     replay_fast("MountainCar-v0", fast::MountainCar, promise);
 }
 
 #[test]
 fn fast_mountain_car_continuous_is_near_gymnasiums() {
-    let promise = FastPromise { step: 1e-6, reward: 1e-6, drift: 1e-5, steps: 999, angles: 0 };
+    let promise = FastPromise { step: 1e-6, reward: 1e-6, drift: 3e-6, steps: 999, angles: 0 };
     replay_fast("MountainCarContinuous-v0", fast::MountainCarContinuous, promise);
 }
 
 #[test]
 fn fast_acrobot_is_near_gymnasiums() {
-    let promise = FastPromise { step: 1e-6, reward: 0.0, drift: 1e-4, steps: 40, angles: 2 };
+    // A step is long: at the greatest speeds the links turn by 2.5 and 5.6 rad, and a rounding of the state grows.
+    let promise = FastPromise { step: 4e-6, reward: 0.0, drift: 2e-5, steps: 40, angles: 2 };
     replay_fast("Acrobot-v1", fast::Acrobot, promise);
 }
 
@@ -197,9 +200,7 @@ fn replay_fast<D: Dynamics<S, O> + Copy, const S: usize, const O: usize>(id: &st
     let (worst, worst_reward) = single_steps(&record, dynamics, promise.angles);
     let mut drift = 0.0f64;
     for episode in &record.episodes {
-        let found = drift_of(&record, episode, dynamics, promise);
-        println!("{}: {found:e}", episode.name);
-        drift = drift.max(found);
+        drift = drift.max(drift_of(&record, episode, dynamics, promise));
     }
     println!("{id}: {worst:e} a step, reward {worst_reward:e}, drift {drift:e}");
     assert!(worst <= promise.step, "{id}: {worst:e} a step");
@@ -304,5 +305,82 @@ fn distance(found: &[f32], expected: &[f64], angles: usize) -> f64 {
         };
         difference.abs() / expected.abs().max(1.0)
     });
-    each.fold(0.0, |worst, error| if error.is_nan() { f64::NAN } else { worst.max(error) })
+    each.fold(0.0, |worst, error| if error.is_nan() { f64::INFINITY } else { worst.max(error) })
+}
+
+/// Errors are in units of what the task itself makes of one rounding of its state, and at least of one rounding.
+#[test]
+fn fast_is_near_classic_from_any_state() {
+    let cart = [(-2.5, 2.5), (-4.0, 4.0), (-0.25, 0.25), (-4.0, 4.0)];
+    anywhere::<classic::CartPole, _, 4, 4>(fast::CartPole, cart, (2.0, 0.0), 0);
+    let pendulum = [(-PI, PI), (-8.0, 8.0)];
+    anywhere::<classic::Pendulum, _, 2, 3>(fast::Pendulum, pendulum, (2.0, 4e-7), 1);
+    let car = [(-1.2, 0.6), (-0.07, 0.07)];
+    anywhere::<classic::MountainCar, _, 2, 2>(fast::MountainCar, car, (2.0, 0.0), 0);
+    anywhere::<classic::MountainCarContinuous, _, 2, 2>(fast::MountainCarContinuous, car, (2.0, 2e-7), 0);
+    let acrobot = [(-PI, PI), (-PI, PI), (-12.6, 12.6), (-28.3, 28.3)];
+    anywhere::<classic::Acrobot, _, 4, 6>(fast::Acrobot, acrobot, (10.0, 0.0), 2);
+}
+
+/// Steps both from random states, with actions up to twice their bounds. They may disagree on termination only where
+/// rounding decides, which is rare; there rewards may differ too.
+fn anywhere<T: Task, D: Dynamics<S, O>, const S: usize, const O: usize>(
+    dynamics: D,
+    ranges: [(f64, f64); S],
+    (units_max, reward_tolerance): (f64, f64),
+    angles: usize,
+) {
+    const TRIED: usize = 20_000;
+    let mut random = Stream::new(11, 0);
+    let (mut worst, mut worst_reward, mut disputed, mut terminated) = (0.0f64, 0.0f64, 0, 0);
+    let mut env = T::default();
+    for _ in 0..TRIED {
+        let state = ranges.map(|(low, high)| random.uniform(low, high) as f32);
+        let action = match *env.action_space() {
+            Space::Discrete { n } => Action::Choice([random.uniform(0.0, n.into()) as u32]),
+            _ => Action::Value([random.uniform(-4.0, 4.0) as f32]),
+        };
+        let unit = unit::<T, S>(state, action, angles);
+        env.put(&state.map(f64::from));
+        let mut obs = [0.0; O];
+        let step = env.step(action.as_actions(), &mut obs).expect("a valid action");
+        let lane = D::Action::all(action.as_actions(), env.action_space()).expect("of this kind")[0];
+        let moved = dynamics.advance(state, lane);
+        worst = worst.max(distance(&moved.state, &env.now(), angles) / unit);
+        worst = worst.max(distance(&dynamics.observe(moved.state), &obs.map(f64::from), 0) / unit);
+        for seen in [obs, dynamics.observe(moved.state)] {
+            assert!(env.observation_space().contains(&seen[..]), "{seen:?} in {}", env.observation_space());
+        }
+        terminated += usize::from(step.terminated);
+        if moved.terminated == step.terminated {
+            worst_reward = worst_reward.max(distance(&[moved.reward], &[step.reward], 0));
+        } else {
+            disputed += 1;
+        }
+    }
+    let name = std::any::type_name::<D>();
+    println!("{name}: {worst} units a step, reward {worst_reward:e}, {disputed} of {terminated} terminations disputed");
+    assert!(worst <= units_max, "{name}: {worst} units a step");
+    assert!(worst_reward <= reward_tolerance, "{name}: {worst_reward:e} in a reward");
+    assert!(disputed <= 2, "{name}: {disputed} of {terminated} terminations disputed");
+}
+
+/// How far a step goes apart if one number of the state is off by a rounding; at least a rounding.
+fn unit<T: Task, const S: usize>(state: [f32; S], action: Action, angles: usize) -> f64 {
+    let exact = state.map(f64::from);
+    let after = |state: [f64; S]| {
+        let mut env = T::default();
+        env.put(&state);
+        let mut obs = vec![0.0; env.observation_space().width()];
+        env.step(action.as_actions(), &mut obs).expect("a valid action");
+        env.now()
+    };
+    let expected = after(exact);
+    let apart = (0..S).map(|at| {
+        let mut off = exact;
+        off[at] += f64::from(f32::EPSILON) * exact[at].abs().max(1.0);
+        let found: Vec<f32> = after(off).iter().map(|&value| value as f32).collect();
+        distance(&found, &expected, angles)
+    });
+    apart.fold(f64::from(f32::EPSILON), f64::max)
 }

@@ -1,4 +1,6 @@
 //! Tasks that wait for tasks on one CPU: whoever blocks lends what it holds.
+// In tests and what they call, an error is a failure.
+#![allow(clippy::unwrap_used)]
 
 use rayline::prelude::*;
 use rayline::{Config, ErrorKind, init_with};

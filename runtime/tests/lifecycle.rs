@@ -1,5 +1,7 @@
 //! A runtime from start to end, and that nothing of it is left: threads, values, actors. One test, as it counts the
 //! threads of the process.
+// In tests and what they call, an error is a failure.
+#![allow(clippy::unwrap_used)]
 
 use rayline::prelude::*;
 use rayline::{Config, ErrorKind, init, init_with, is_running, shutdown};
@@ -97,7 +99,7 @@ fn threads() -> usize {
 }
 
 fn use_everything() {
-    let values: Vec<_> = (0..500).map(|n| make::remote(n)).collect();
+    let values: Vec<_> = (0..500).map(make::remote).collect();
     let merged: Vec<_> = values.iter().map(|value| merge::remote(make::remote(1), value)).collect();
     assert_eq!(merged[7].read().unwrap().0, 8);
     assert_eq!(leased::remote(&values[3]).get_timeout(LONG).unwrap().0, 3);

@@ -1,4 +1,6 @@
 //! Resources that are declared: GPUs as devices, names of one's own, groups; never more at once than there is.
+// In tests and what they call, an error is a failure.
+#![allow(clippy::unwrap_used)]
 
 use rayline::prelude::*;
 use rayline::{Config, ErrorKind, Runtime, init_with};

@@ -1,4 +1,6 @@
 //! Tasks: values, references, failures, cancellation, retries, resources, streams, as a user writes them.
+// In tests and what they call, an error is a failure.
+#![allow(clippy::unwrap_used)]
 
 use rayline::prelude::*;
 use rayline::{ErrorKind, block_on};
@@ -61,7 +63,7 @@ async fn sleepy(ms: u64, then: i64) -> i64 {
 
 #[task]
 async fn gather(n: i64) -> Result<i64, Error> {
-    let refs: Vec<_> = (0..n).map(|i| square::remote(i)).collect();
+    let refs: Vec<_> = (0..n).map(square::remote).collect();
     let mut sum = 0;
     for object in &refs {
         sum += object.await?;

@@ -83,7 +83,7 @@ struct Block<const S: usize> {
     state: [[f32; LANES]; S],
     total_rewards: [f32; LANES],
     lengths: [u32; LANES],
-    /// Whether an episode ended in the last step, in a lane that counts or in one that only fills the block.
+    /// Whether an episode ended in the last step.
     has_ended: bool,
 }
 
@@ -115,8 +115,12 @@ impl<D: Dynamics<S, O>, const S: usize, const O: usize> Batch<D, S, O> {
         Ok(batch)
     }
 
-    /// The same batch, but episodes are truncated after `length_max` steps, [`u32::MAX`] for never.
+    /// The same batch, but episodes are truncated after `length_max` steps.
+    ///
+    /// # Panics
+    /// If `length_max` is 0.
     pub fn with_length_max(mut self, length_max: u32) -> Self {
+        assert!(length_max > 0, "an episode has at least one step");
         self.length_max = length_max;
         self
     }
@@ -302,6 +306,8 @@ impl<D: Dynamics<S, O>, const S: usize, const O: usize> NullaryFnOnce for Advanc
                 truncated: &mut truncated,
             };
             advance_block(dynamics, block, &actions, length_max, out);
+            // Lanes that only fill the block are never reset.
+            block.has_ended = (0..len).any(|lane| terminated[lane] | truncated[lane]);
             obs_rest.copy_from_slice(&obs[..len]);
             rewards_rest.copy_from_slice(&rewards[..len]);
             terminated_rest.copy_from_slice(&terminated[..len]);
@@ -332,7 +338,8 @@ fn advance_block<D: Dynamics<S, O>, const S: usize, const O: usize>(
             seen[at][lane] = obs[at];
         }
         block.total_rewards[lane] += moved.reward;
-        block.lengths[lane] += 1;
+        // Only a lane that fills the block, and is never reset, comes to wrap.
+        block.lengths[lane] = block.lengths[lane].wrapping_add(1);
         let is_truncated = block.lengths[lane] >= length_max;
         out.rewards[lane] = moved.reward;
         out.terminated[lane] = moved.terminated;

@@ -49,9 +49,9 @@ impl SyncVec {
     /// Refuses actions of a wrong kind or number, or that are outside their space, before any environment moves.
     fn check(&self, actions: Actions<'_>) -> Result<(), EnvError> {
         let width = self.action_space.width();
-        match actions {
-            Actions::Discrete(_) => actions.choices(&self.action_space).map(drop)?,
-            Actions::Continuous(_) => actions.values(&self.action_space).map(drop)?,
+        match self.action_space.is_discrete() {
+            true => actions.choices(&self.action_space).map(drop)?,
+            false => actions.values(&self.action_space).map(drop)?,
         }
         let expected = self.envs.len() * width;
         if actions.value_count() != expected {

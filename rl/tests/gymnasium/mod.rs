@@ -101,7 +101,7 @@ impl Record {
 
     /// All steps from a recorded state to another, up to the end of each episode.
     pub fn singles(&self) -> impl Iterator<Item = Single<'_>> {
-        self.episodes.iter().flat_map(|episode| {
+        self.episodes.iter().flat_map(move |episode| {
             let mut before = Some(&episode.start[..]);
             episode.moves.iter().enumerate().filter_map(move |(at, step)| {
                 let is_over = step.seen.as_ref().is_none_or(|seen| seen.terminated || seen.truncated);

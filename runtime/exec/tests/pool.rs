@@ -1,4 +1,6 @@
 //! The pool under real threads: results, dependencies, waiting, cancellation, panics, shutdown.
+// In tests and what they call, an error is a failure.
+#![allow(clippy::unwrap_used)]
 
 use rayline_exec::*;
 use std::sync::Arc;

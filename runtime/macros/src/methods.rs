@@ -29,6 +29,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     let reference = format_ident!("{actor}Ref");
     let (senders, runners): (Vec<_>, Vec<_>) = methods.into_iter().unzip();
     Ok(quote! {
+        #[allow(clippy::ptr_arg)]
         #block
         #[allow(clippy::too_many_arguments, dead_code)]
         impl #reference { #(#senders)* }

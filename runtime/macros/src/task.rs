@@ -83,6 +83,8 @@ impl Task {
 
     fn expand(&self) -> TokenStream {
         let function = &self.function;
+        // A slice can't be a value by itself, so `&Vec<T>` is what a task takes.
+        let function = quote!(#[allow(clippy::ptr_arg)] #function);
         let (definition, implementation, face) = (self.definition(), self.implementation(), self.face());
         if !self.type_params().is_empty() {
             return quote!(#function #definition #implementation #face);
