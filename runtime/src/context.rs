@@ -16,6 +16,8 @@ thread_local! {
 /// What a leased task or an actor was given.
 #[derive(Debug)]
 pub(crate) struct Assigned {
+    /// The leased task, where the job's own name says only that it is one.
+    pub(crate) task: Option<&'static str>,
     pub(crate) task_id: Option<TaskId>,
     pub(crate) attempt: u32,
     pub(crate) actor: Option<(ActorId, Incarnation)>,
@@ -52,8 +54,9 @@ pub fn context() -> Context {
         .with_borrow(|assigned| assigned.as_ref().filter(|(of, _)| *of == key).map(|(_, assigned)| assigned.clone()));
     let seq = rayline_exec::current_id();
     let task_id = assigned.as_ref().and_then(|assigned| assigned.task_id);
+    let name = assigned.as_ref().and_then(|assigned| assigned.task);
     Context {
-        task: job.map_or("driver", |job| job.name),
+        task: name.or(job.map(|job| job.name)).unwrap_or("driver"),
         task_id: task_id.unwrap_or(TaskId { owner: runtime::OWNER, seq }),
         node: runtime::NODE,
         worker: job.map(|job| job.worker),

@@ -18,8 +18,8 @@ fn expand(result: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
 /// Makes a function a task: `f::remote(args)` submits it, `f::call(args)` prepares a call whose options may be changed.
 /// The function itself stays, and can be called as such.
 ///
-/// Options: `cpu = 1`, `gpu = 0.5`, `memory = "2 GiB"`, `resources(name = 1)`, `retries = 3`,
-/// `retry_on(panic, any, MyError)`, `returns = 2` (the parts of a tuple as objects of their own), `buffer = 64` (items of a
+/// Options: `cpu = 1`, `gpu = 0.5`, `memory = "2 GiB"`, `resources(name = 1)`, `name = "rollout"` (in errors and logs, in
+/// place of its path), `retries = 3`, `retry_on(panic, any, MyError)`, `returns = 2` (the parts of a tuple as objects of their own), `buffer = 64` (items of a
 /// stream that may wait).
 ///
 /// A function that returns `Result<T, E>` gives an object of type `T`; its `Err` fails the reference and all that depends

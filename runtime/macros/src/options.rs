@@ -17,7 +17,7 @@ pub(crate) enum Kind {
 impl Kind {
     fn known(self) -> &'static [&'static str] {
         match self {
-            Kind::Task => &["cpu", "gpu", "memory", "resources", "retries", "retry_on", "returns", "buffer"],
+            Kind::Task => &["cpu", "gpu", "memory", "resources", "name", "retries", "retry_on", "returns", "buffer"],
             Kind::Actor => &["cpu", "gpu", "memory", "resources", "restarts", "concurrency", "checkpoint"],
         }
     }
@@ -38,11 +38,15 @@ pub(crate) struct Options {
     pub(crate) retry_on: Vec<Path>,
     pub(crate) returns: Option<(usize, Span)>,
     pub(crate) checkpoint: bool,
+    /// What errors and logs call it, in place of its path.
+    pub(crate) name: Option<LitStr>,
 }
 
 enum Entry {
     Value(Ident, Expr),
     List(Ident, TokenStream),
+    /// A word alone.
+    Flag(Ident),
 }
 
 impl Parse for Entry {
@@ -52,6 +56,9 @@ impl Parse for Entry {
             let content;
             parenthesized!(content in input);
             return Ok(Entry::List(key, content.parse()?));
+        }
+        if input.is_empty() || input.peek(Token![,]) {
+            return Ok(Entry::Flag(key));
         }
         input.parse::<Token![=]>()?;
         Ok(Entry::Value(key, input.parse()?))
@@ -66,9 +73,15 @@ impl Options {
         let mut seen: Vec<String> = Vec::new();
         for entry in entries {
             let key = match &entry {
-                Entry::Value(key, _) | Entry::List(key, _) => key.clone(),
+                Entry::Value(key, _) | Entry::List(key, _) | Entry::Flag(key) => key.clone(),
             };
             let name = key.to_string();
+            if name == "isolated" {
+                return Err(syn::Error::new(
+                    key.span(),
+                    "isolated tasks and actors come with worker processes, which aren't there yet",
+                ));
+            }
             if !kind.known().contains(&name.as_str()) {
                 let known = kind.known().join(", ");
                 return Err(syn::Error::new(
@@ -94,7 +107,7 @@ impl Options {
                 self.set("retries_errors", quote!(true), key.span());
                 Ok(())
             }
-            Entry::List(key, _) => Err(syn::Error::new(key.span(), format!("write `{key} = …`"))),
+            Entry::List(key, _) | Entry::Flag(key) => Err(syn::Error::new(key.span(), format!("write `{key} = …`"))),
             Entry::Value(key, value) => self.add_value(&key, value),
         }
     }
@@ -111,6 +124,7 @@ impl Options {
                 self.checkpoint = true;
                 self.set("checkpoint_every", value.to_token_stream(), key.span());
             }
+            "name" => self.name = Some(text(&value)?),
             "returns" => self.returns = Some((parts(&value)?, key.span())),
             name => return Err(syn::Error::new(key.span(), format!("write `{name}(…)`"))),
         }
@@ -124,7 +138,9 @@ impl Options {
                 let name = LitStr::new(&name.to_string(), name.span());
                 Ok(quote!((#name, (#units) as f64)))
             }
-            Entry::List(name, _) => Err(syn::Error::new(name.span(), "write `resources(name = 1)`")),
+            Entry::List(name, _) | Entry::Flag(name) => {
+                Err(syn::Error::new(name.span(), "write `resources(name = 1)`"))
+            }
         });
         let pairs = pairs.collect::<Result<Vec<_>>>()?;
         self.set("named", quote!(&[#(#pairs),*]), key.span());
@@ -150,6 +166,13 @@ impl Options {
             return quote!(::rayline::internal::Declared::#base);
         }
         quote!(::rayline::internal::Declared { #(#fields)* ..::rayline::internal::Declared::#base })
+    }
+}
+
+fn text(value: &Expr) -> Result<LitStr> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if !text.value().is_empty() => Ok(text.clone()),
+        _ => Err(syn::Error::new_spanned(value, "`name` is a text, such as \"rollout\"")),
     }
 }
 

@@ -119,7 +119,10 @@ impl Task {
         let name = self.name();
         let (impl_generics, type_generics, where_clause) = self.function.sig.generics.split_for_impl();
         let (args, pattern) = (signature::args_type(&self.params), signature::args_pattern(&self.params));
-        let label = label(&name);
+        let label = match &self.options.name {
+            Some(name) => quote!(#name),
+            None => label(&name),
+        };
         let declared = self.options.declared(Kind::Task);
         let (the_trait, associated, signature, body) = self.body();
         let retries = self.retries();

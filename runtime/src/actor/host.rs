@@ -165,6 +165,7 @@ impl<A: Actor> Function<()> for BeginLife<A> {
     fn call(self, (): ()) -> Unwatched {
         let Self { cell, incarnation, lease, grant } = self;
         let given = Arc::new(Assigned {
+            task: None,
             task_id: None,
             attempt: 1,
             actor: Some((cell.id, incarnation)),

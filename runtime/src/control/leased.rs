@@ -89,6 +89,7 @@ impl<T: Send + Sync + 'static> Leased for LeasedTask<T> {
 
     fn run(&self, run: &Run) -> std::result::Result<(), FailureKind> {
         let given = Arc::new(Assigned {
+            task: Some(self.name),
             task_id: Some(run.task),
             attempt: run.attempt.0,
             actor: None,
