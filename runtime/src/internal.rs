@@ -10,7 +10,7 @@ pub use crate::registry::{Entry, TASKS};
 pub use crate::stream::{Items, StreamTask, remote_stream};
 pub use crate::task::{Invocation, Parts, remote, remote_async, remote_parts};
 pub use linkme;
-pub use rayline_exec::BoxFuture;
+pub use rayline_exec::{BoxFuture, live_cells};
 pub use serde;
 
 use crate::error::Error;

@@ -67,8 +67,12 @@ async fn never(value: Counted) -> Counted {
     value
 }
 
+/// Tasks called `slow` that began.
+static BEGUN: AtomicI64 = AtomicI64::new(0);
+
 #[task]
 fn slow(ms: u64) -> u64 {
+    BEGUN.fetch_add(1, Ordering::SeqCst);
     std::thread::sleep(Duration::from_millis(ms));
     ms
 }
@@ -124,7 +128,9 @@ fn nothing_is_left_after_shutdown() {
         use_everything();
         // What is queued behind running tasks is ended by the shutdown, and what runs is waited for.
         let running: Vec<_> = (0..2).map(|_| slow::remote(30)).collect();
-        std::thread::sleep(Duration::from_millis(5));
+        while BEGUN.load(Ordering::SeqCst) < 2 * (round + 1) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let queued: Vec<_> = (0..100).map(make::remote).collect();
         let begin = Instant::now();
         drop(runtime);
@@ -140,6 +146,7 @@ fn nothing_is_left_after_shutdown() {
         drop((running, queued));
         assert_eq!(threads(), 0, "threads of the runtime are left after round {round}");
         assert_eq!(LIVE.load(Ordering::SeqCst), 0, "values are left after round {round}");
+        assert_eq!(rayline::internal::live_cells().unwrap_or(0), 0, "cells are left after round {round}");
     }
     shutdown();
     let _again = init().unwrap();

@@ -117,6 +117,7 @@ impl<J: Job> JobCell<J> {
 
     #[inline]
     fn leak(header: Header, body: UnsafeCell<Body<J, J::Outcome>>) -> NonNull<Header> {
+        count_live(1);
         NonNull::from(Box::leak(Box::new(Self { header, body }))).cast()
     }
 
@@ -186,6 +187,7 @@ impl<J: Job> JobCell<J> {
     }
 
     unsafe fn free(cell: NonNull<Header>) {
+        count_live(-1);
         // SAFETY: CELL-1: this is the only one who frees, and nobody else has a pointer to the cell.
         let mut cell = unsafe { Box::from_raw(cell.cast::<Self>().as_ptr()) };
         match cell.header.holds.get() {
@@ -248,6 +250,24 @@ impl Header {
             Some(cell.byte_add(header.vtable.outcome_offset).cast::<O>().read())
         }
     }
+}
+
+/// Cells that are allocated now; counted in debug builds only, as a shared counter costs as much as a small task.
+#[cfg(debug_assertions)]
+static LIVE: std::sync::atomic::AtomicIsize = std::sync::atomic::AtomicIsize::new(0);
+
+/// How many cells there are in this process, all pools together; `None` in release builds, which don't count.
+pub fn live_cells() -> Option<usize> {
+    #[cfg(debug_assertions)]
+    return Some(LIVE.load(Ordering::SeqCst).unsigned_abs());
+    #[cfg(not(debug_assertions))]
+    None
+}
+
+#[inline]
+fn count_live(_more: isize) {
+    #[cfg(debug_assertions)]
+    LIVE.fetch_add(_more, Ordering::SeqCst);
 }
 
 /// Writes the outcome, wakes who waits, and frees the cell where no handle is left.

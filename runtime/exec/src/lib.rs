@@ -64,6 +64,7 @@ mod worker;
 pub use self::{
     args::{Args, Awaited, Ready, Slot},
     caller::{current as current_id, fresh as fresh_id},
+    cell::live_cells,
     completion::CompletionQueue,
     current::Current,
     future::{fulfil, spawn},
