@@ -82,9 +82,9 @@ fn asynchronous_methods_keep_order_and_overlap() {
     counter.later(1);
     assert_eq!(counter.add(1).get().unwrap(), 2, "`&mut self` is exclusive across await points");
     let begin = std::time::Instant::now();
-    let peeks: Vec<_> = (0..4).map(|_| counter.peek_later(50)).collect();
+    let peeks: Vec<_> = (0..4).map(|_| counter.peek_later(300)).collect();
     assert_eq!(get_all(&peeks).unwrap(), vec![2; 4]);
-    assert!(begin.elapsed() < Duration::from_millis(180), "four of `&self` overlap: {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_millis(1100), "four of `&self` overlap: {:?}", begin.elapsed());
 }
 
 #[test]
