@@ -319,7 +319,7 @@ fn fast_is_near_classic_from_any_state() {
     anywhere::<classic::MountainCar, _, 2, 2>(fast::MountainCar, car, (2.0, 0.0), 0);
     anywhere::<classic::MountainCarContinuous, _, 2, 2>(fast::MountainCarContinuous, car, (2.0, 2e-7), 0);
     let acrobot = [(-PI, PI), (-PI, PI), (-12.6, 12.6), (-28.3, 28.3)];
-    anywhere::<classic::Acrobot, _, 4, 6>(fast::Acrobot, acrobot, (10.0, 0.0), 2);
+    anywhere::<classic::Acrobot, _, 4, 6>(fast::Acrobot, acrobot, (15.0, 0.0), 2);
 }
 
 /// Steps both from random states, with actions up to twice their bounds. They may disagree on termination only where
@@ -330,7 +330,7 @@ fn anywhere<T: Task, D: Dynamics<S, O>, const S: usize, const O: usize>(
     (units_max, reward_tolerance): (f64, f64),
     angles: usize,
 ) {
-    const TRIED: usize = 20_000;
+    const TRIED: usize = 100_000;
     let mut random = Stream::new(11, 0);
     let (mut worst, mut worst_reward, mut disputed, mut terminated) = (0.0f64, 0.0f64, 0, 0);
     let mut env = T::default();
@@ -352,9 +352,11 @@ fn anywhere<T: Task, D: Dynamics<S, O>, const S: usize, const O: usize>(
             assert!(env.observation_space().contains(&seen[..]), "{seen:?} in {}", env.observation_space());
         }
         terminated += usize::from(step.terminated);
+        assert!(moved.state[..angles].iter().all(|angle| angle.abs() <= PI as f32 + 1e-6), "{:?}", moved.state);
         if moved.terminated == step.terminated {
             worst_reward = worst_reward.max(distance(&[moved.reward], &[step.reward], 0));
         } else {
+            assert!(is_borderline::<T, S>(state, action), "{state:?}, {action:?}: terminated {}", moved.terminated);
             disputed += 1;
         }
     }
@@ -362,7 +364,20 @@ fn anywhere<T: Task, D: Dynamics<S, O>, const S: usize, const O: usize>(
     println!("{name}: {worst} units a step, reward {worst_reward:e}, {disputed} of {terminated} terminations disputed");
     assert!(worst <= units_max, "{name}: {worst} units a step");
     assert!(worst_reward <= reward_tolerance, "{name}: {worst_reward:e} in a reward");
-    assert!(disputed <= 2, "{name}: {disputed} of {terminated} terminations disputed");
+    assert!(disputed <= 5, "{name}: {disputed} of {terminated} terminations disputed");
+}
+
+/// Whether some rounding of a number of the state decides if the step terminates.
+fn is_borderline<T: Task, const S: usize>(state: [f32; S], action: Action) -> bool {
+    let terminates = |at: usize, units: f32| {
+        let mut env = T::default();
+        let mut off = state.map(f64::from);
+        off[at] += f64::from(units * f32::EPSILON * state[at].abs().max(1.0));
+        env.put(&off);
+        let mut obs = vec![0.0; env.observation_space().width()];
+        env.step(action.as_actions(), &mut obs).expect("a valid action").terminated
+    };
+    (0..S).any(|at| terminates(at, -8.0) != terminates(at, 8.0))
 }
 
 /// How far a step goes apart if one number of the state is off by a rounding; at least a rounding.

@@ -27,7 +27,7 @@ pub struct Move {
     pub seen: Option<Seen>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Action {
     Choice([u32; 1]),
     Value([f32; 1]),

@@ -154,6 +154,10 @@ def cart_pole():
         assert abs(last[1][0]) > 2.4 and abs(last[1][2]) < 0.2 and last[4]
     recorder.episode("fast from anywhere", random_choice(13, 2), 13, start=[2.3, 3.0, -0.2, 2.5])
     recorder.episode("backwards from anywhere", random_choice(14, 2), 14, start=[-2.3, -3.0, 0.15, -3.5])
+    generator = np.random.default_rng(30)
+    for at in range(16):
+        start = generator.uniform((-2.0, -3.0, -0.2, -12.0), (2.0, 3.0, 0.2, 12.0))
+        recorder.episode(f"whirling, start {at}", always(at % 2), start=start, steps=2)
     length, last = recorder.episode("to the time limit", balance(0.0), 15, dense=False)
     assert length == 500 and last[4:] == (False, True)
     for attempt in range(200):

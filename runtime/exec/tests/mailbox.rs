@@ -1,0 +1,359 @@
+//! Mailboxes at the level of the executor: order, exclusion, overlap, orders, ends, and methods that await.
+// In tests and what they call, an error is a failure.
+#![allow(clippy::unwrap_used)]
+
+use rayline_exec::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// How much of everything; Miri is some hundred times slower.
+const MANY: usize = if cfg!(miri) { 6 } else { 2000 };
+
+#[derive(Debug, PartialEq, Clone)]
+enum Out {
+    Value(usize),
+    Panicked,
+    Shutdown,
+    Closed(&'static str),
+    Dropped,
+}
+
+impl Outcome for Out {
+    fn from_fault(_: &'static str, fault: Fault) -> Self {
+        match fault {
+            Fault::Panicked(_) => Out::Panicked,
+            Fault::Shutdown => Out::Shutdown,
+            Fault::Closed(reason) => Out::Closed(reason.downcast_ref().copied().unwrap_or("another reason")),
+            Fault::Dropped => Out::Dropped,
+        }
+    }
+}
+
+/// An actor that notices overlapping uses, and counts how often it lives.
+#[derive(Default)]
+struct Log {
+    lines: Vec<usize>,
+    lives: Option<Arc<AtomicUsize>>,
+    inside: Arc<AtomicUsize>,
+    most_inside: AtomicUsize,
+}
+
+impl Log {
+    fn living(lives: &Arc<AtomicUsize>) -> Self {
+        lives.fetch_add(1, Ordering::SeqCst);
+        let mut log = Self::default();
+        log.lives = Some(lives.clone());
+        log
+    }
+
+    fn enter(&self) -> Inside {
+        let now = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_inside.fetch_max(now, Ordering::SeqCst);
+        Inside(self.inside.clone(), now)
+    }
+}
+
+/// A method that is inside the actor; `1` is how many were with it.
+struct Inside(Arc<AtomicUsize>, usize);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        assert_eq!(self.inside.load(Ordering::SeqCst), 0, "dropped while a method runs");
+        if let Some(lives) = &self.lives {
+            lives.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// A method by `&mut`.
+struct Write<F>(F);
+
+impl<A: Args, F: FnOnce(&mut Log, A) -> usize + Send + 'static> Method<Log, A> for Write<F> {
+    type Receiver = ByMut;
+    type Outcome = Out;
+    const NAME: &'static str = "write";
+
+    fn call(self, log: &mut Log, args: A) -> Out {
+        let inside = log.enter();
+        assert_eq!(inside.1, 1, "a method by `&mut` isn't alone");
+        Out::Value((self.0)(log, args))
+    }
+}
+
+/// A method by `&`.
+struct Read<F>(F);
+
+impl<F: FnOnce(&Log) -> usize + Send + 'static> Method<Log, ()> for Read<F> {
+    type Receiver = ByRef;
+    type Outcome = Out;
+    const NAME: &'static str = "read";
+
+    fn call(self, log: &Log, (): ()) -> Out {
+        let _inside = log.enter();
+        Out::Value((self.0)(log))
+    }
+}
+
+/// Gives way to other jobs `times` times.
+struct GiveWay(usize);
+
+impl Future for GiveWay {
+    type Output = ();
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.0 == 0 {
+            return Poll::Ready(());
+        }
+        self.0 -= 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// An asynchronous method by `&mut` that logs `1` before and `2` after its await points.
+struct Later(usize);
+
+impl AsyncMethod<Log, ()> for Later {
+    type Receiver = ByMut;
+    type Outcome = Out;
+    const NAME: &'static str = "later";
+
+    fn call<'a>(self, log: <ByMut as Receiver>::Of<'a, Log>, (): ()) -> BoxFuture<'a, Out> {
+        Box::pin(async move {
+            log.lines.push(1);
+            GiveWay(self.0).await;
+            log.lines.push(2);
+            Out::Value(log.lines.len())
+        })
+    }
+}
+
+/// An asynchronous method by `&` that is inside the actor while it waits for `gate`.
+struct Peek(Handle<Out>);
+
+impl AsyncMethod<Log, ()> for Peek {
+    type Receiver = ByRef;
+    type Outcome = Out;
+    const NAME: &'static str = "peek";
+
+    fn call<'a>(self, log: <ByRef as Receiver>::Of<'a, Log>, (): ()) -> BoxFuture<'a, Out> {
+        Box::pin(async move {
+            let inside = log.enter();
+            self.0.done().await;
+            Out::Value(inside.1)
+        })
+    }
+}
+
+struct AsyncPanic;
+
+impl AsyncMethod<Log, ()> for AsyncPanic {
+    type Receiver = ByMut;
+    type Outcome = Out;
+    const NAME: &'static str = "async_panic";
+
+    fn call<'a>(self, _: <ByMut as Receiver>::Of<'a, Log>, (): ()) -> BoxFuture<'a, Out> {
+        Box::pin(async {
+            GiveWay(1).await;
+            panic!("on purpose")
+        })
+    }
+}
+
+/// What the mailbox told of its actor.
+#[derive(Default)]
+struct Told {
+    crashed: AtomicUsize,
+    stopped: AtomicUsize,
+}
+
+struct Hooks(Arc<Told>);
+
+impl ActorHooks for Hooks {
+    fn crashed(&self, _: &'static str, _: &str) {
+        self.0.crashed.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn stopped(&self) {
+        self.0.stopped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct Gate;
+
+impl Named for Gate {
+    const NAME: &'static str = "gate";
+}
+
+fn pool(workers: usize) -> Pool {
+    Pool::new(PoolOptions { workers, threads_max: 64, ..PoolOptions::default() })
+}
+
+fn mailbox(pool: Pool, concurrency: usize) -> (Mailbox<Log>, Arc<Told>) {
+    let told = Arc::new(Told::default());
+    (Mailbox::new(pool, concurrency, Box::new(Hooks(told.clone()))), told)
+}
+
+fn opened(pool: Pool, concurrency: usize) -> Mailbox<Log> {
+    let (mailbox, _) = mailbox(pool, concurrency);
+    mailbox.open(Log::default());
+    mailbox
+}
+
+fn ended(handle: &Handle<Out>) -> Out {
+    assert!(handle.wait_until(Instant::now() + Duration::from_secs(60)), "it never ends");
+    handle.outcome().unwrap().unwrap().clone()
+}
+
+fn push(mailbox: &Mailbox<Log>, line: usize) -> Handle<Out> {
+    mailbox.send(
+        (),
+        Write(move |log: &mut Log, ()| {
+            log.lines.push(line);
+            log.lines.len()
+        }),
+    )
+}
+
+fn lines(mailbox: &Mailbox<Log>) -> Vec<usize> {
+    let copy = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let into = copy.clone();
+    let read = mailbox.send(
+        (),
+        Read(move |log: &Log| {
+            into.lock().unwrap().clone_from(&log.lines);
+            0
+        }),
+    );
+    assert_eq!(ended(&read), Out::Value(0));
+    std::mem::take(&mut *copy.lock().unwrap())
+}
+
+#[test]
+fn messages_of_each_caller_stay_in_order() {
+    let pool = pool(2);
+    let mailbox = opened(pool, 1);
+    std::thread::scope(|scope| {
+        for caller in 0..3 {
+            let mailbox = &mailbox;
+            scope.spawn(move || {
+                for n in 0..MANY {
+                    if n % 50 == 3 {
+                        // Its argument comes later: what this caller sends next stays behind it.
+                        let (promise, gate) = promise::<Gate, Out>();
+                        let line = move |log: &mut Log, _| {
+                            log.lines.push(caller * MANY + n);
+                            0
+                        };
+                        drop(mailbox.send((Awaited::new(gate), ()), Write(line)));
+                        drop(push(mailbox, caller * MANY + n));
+                        promise.complete(Out::Value(0));
+                    } else {
+                        drop(push(mailbox, caller * MANY + n));
+                    }
+                }
+            });
+        }
+    });
+    let lines = lines(&mailbox);
+    for caller in 0..3 {
+        let own: Vec<_> = lines.iter().filter(|line| **line / MANY == caller).collect();
+        assert!(own.is_sorted(), "messages of caller {caller} changed places");
+        assert_eq!(own.len(), MANY + (0..MANY).filter(|n| n % 50 == 3).count());
+    }
+    pool.shutdown();
+}
+
+#[test]
+fn methods_by_reference_overlap_up_to_the_bound() {
+    let pool = pool(4);
+    let mailbox = opened(pool, 3);
+    let reads: Vec<_> = (0..12)
+        .map(|_| {
+            mailbox.send(
+                (),
+                Read(|log: &Log| {
+                    std::thread::sleep(Duration::from_millis(2));
+                    log.lines.len()
+                }),
+            )
+        })
+        .collect();
+    let write = push(&mailbox, 1);
+    assert!(reads.iter().all(|read| ended(read) == Out::Value(0)), "what came before the write doesn't see it");
+    assert_eq!(ended(&write), Out::Value(1));
+    let most = mailbox.send((), Write(|log: &mut Log, ()| *log.most_inside.get_mut()));
+    assert_eq!(ended(&most), Out::Value(3));
+    pool.shutdown();
+}
+
+#[test]
+fn asynchronous_methods_are_alone_or_overlap() {
+    let pool = pool(2);
+    let mailbox = opened(pool, 3);
+    let later = mailbox.send_async((), Later(5));
+    let (promise, gate) = promise::<Gate, Out>();
+    let peeks: Vec<_> = (0..5).map(|_| mailbox.send_async((), Peek(gate.clone()))).collect();
+    let last = push(&mailbox, 3);
+    assert_eq!(ended(&later), Out::Value(2));
+    std::thread::sleep(Duration::from_millis(5));
+    assert!(!last.is_done(), "a method by `&mut` waits for those by `&`");
+    promise.complete(Out::Value(0));
+    assert!(peeks.iter().all(|peek| matches!(ended(peek), Out::Value(1..=3))));
+    ended(&last);
+    assert_eq!(lines(&mailbox), [1, 2, 3]);
+    pool.shutdown();
+}
+
+#[test]
+fn nobody_need_wait_for_an_asynchronous_method() {
+    let pool = pool(2);
+    let mailbox = opened(pool, 2);
+    for _ in 0..MANY {
+        drop(mailbox.send_async((), Later(1)));
+    }
+    assert_eq!(lines(&mailbox).len(), 2 * MANY);
+    pool.shutdown();
+    drop(mailbox);
+}
+
+#[test]
+fn a_crash_pauses_until_the_mailbox_is_opened_anew() {
+    let pool = pool(2);
+    let (mailbox, told) = mailbox(pool, 2);
+    let lives = Arc::new(AtomicUsize::new(0));
+    let live = || Log::living(&lives);
+    let before = push(&mailbox, 1);
+    mailbox.open(live());
+    assert_eq!(ended(&before), Out::Value(1));
+    let crash = mailbox.send((), Write(|_: &mut Log, ()| panic!("on purpose")));
+    let after = push(&mailbox, 2);
+    assert_eq!(ended(&crash), Out::Panicked);
+    std::thread::sleep(Duration::from_millis(2));
+    assert!(!after.is_done() && told.crashed.load(Ordering::SeqCst) == 1);
+    mailbox.open(live());
+    assert_eq!(ended(&after), Out::Value(1), "a new actor");
+    let crash = mailbox.send_async((), AsyncPanic);
+    let after = push(&mailbox, 3);
+    assert_eq!(ended(&crash), Out::Panicked);
+    std::thread::sleep(Duration::from_millis(2));
+    assert!(!after.is_done() && told.crashed.load(Ordering::SeqCst) == 2);
+    mailbox.stop();
+    mailbox.close(Arc::new("over"));
+    mailbox.close(Arc::new("a second reason"));
+    assert_eq!(ended(&after), Out::Closed("over"));
+    assert_eq!(ended(&push(&mailbox, 4)), Out::Closed("over"));
+    mailbox.open(live());
+    assert_eq!(ended(&push(&mailbox, 5)), Out::Closed("over"));
+    pool.shutdown();
+    drop(mailbox);
+    assert_eq!((lives.load(Ordering::SeqCst), told.stopped.load(Ordering::SeqCst)), (0, 1));
+}
