@@ -1,7 +1,7 @@
 //! The cell: one allocation that holds a job until it runs and its outcome afterwards.
 
 use crate::claim::Claim;
-use crate::outcome::{Fault, Outcome};
+use crate::outcome::{Fault, Outcome, panicked};
 use crate::state::State;
 use crate::waiter::Waiter;
 use crate::worker::Worker;
@@ -72,7 +72,9 @@ pub(crate) unsafe trait Job: Send + 'static {
     where
         Self: Sized,
     {
-        Outcome::from_fault(Self::NAME, fault)
+        let outcome = Outcome::from_fault(Self::NAME, fault);
+        calmly(|| drop(self));
+        outcome
     }
 
     /// Queues the cell whose job this is; called once its dependencies are ready.
@@ -89,6 +91,8 @@ pub(crate) struct JobCell<J: Job> {
     body: UnsafeCell<Body<J, J::Outcome>>,
 }
 
+/// `repr(C)`, as only that puts each field at the beginning, where `outcome_offset` says that it is.
+#[repr(C)]
 union Body<J, O> {
     job: ManuallyDrop<J>,
     outcome: ManuallyDrop<O>,
@@ -155,7 +159,7 @@ impl<J: Job> JobCell<J> {
         let outcome = match catch_unwind(AssertUnwindSafe(|| unsafe { job.run(env) })) {
             Ok(outcome) => outcome,
             // SAFETY: as above.
-            Err(payload) => Outcome::from_fault(unsafe { cell.as_ref() }.vtable.name, Fault::Panicked(payload)),
+            Err(payload) => panicked(unsafe { cell.as_ref() }.vtable.name, payload),
         };
         // SAFETY: this thread has the claim and has not completed the cell.
         unsafe { complete(cell, outcome) };
@@ -168,7 +172,7 @@ impl<J: Job> JobCell<J> {
             // SAFETY: the mark says that the job is there, and the claim that it is this thread's.
             let job = unsafe { ManuallyDrop::take(&mut (*(*cell.cast::<Self>().as_ptr()).body.get()).job) };
             let ended = catch_unwind(AssertUnwindSafe(|| job.fail(fault)));
-            ended.unwrap_or_else(|payload| J::Outcome::from_fault(J::NAME, Fault::Panicked(payload)))
+            ended.unwrap_or_else(|payload| panicked(J::NAME, payload))
         } else {
             J::Outcome::from_fault(J::NAME, fault)
         };
@@ -289,6 +293,8 @@ pub(crate) unsafe fn complete<O>(cell: NonNull<Header>, outcome: O) {
             Waiter::fire_all(done.waiters);
         }
         if done.abandoned {
+            // Dropped, the outcome may ask for it as well.
+            Worker::forget_job(cell);
             calmly(|| (header.vtable.free)(cell));
         }
     }
@@ -297,7 +303,12 @@ pub(crate) unsafe fn complete<O>(cell: NonNull<Header>, outcome: O) {
 /// Runs code of the user that isn't the job itself (a `drop`, a waker). If it panics, the panic hook has said so, and the
 /// executor goes on: a panic takes no thread with it, and leaves no cell open.
 pub(crate) fn calmly(f: impl FnOnce()) {
-    drop(catch_unwind(AssertUnwindSafe(f)));
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f))
+        && let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        // What it panicked with panicked when it was dropped; this one isn't.
+        std::mem::forget(again);
+    }
 }
 
 /// Runs a queued cell, or lets go of it where it was cancelled.
@@ -341,18 +352,23 @@ pub(crate) unsafe fn let_go(cell: NonNull<Header>) {
     }
 }
 
-/// Cancels a cell through one of its handles: it completes at once if it had not started.
+/// Cancels a cell: it completes at once if it had not started.
 ///
 /// # Safety
-/// The caller keeps a handle.
+/// The caller keeps a handle, or a promise of it.
 pub(crate) unsafe fn cancel(cell: NonNull<Header>) {
+    // SAFETY: by the caller, the cell is valid; what `cancel_unheard` hands out is fired once.
+    unsafe { Waiter::fire_all(cancel_unheard(cell)) };
+}
+
+/// As `cancel`, but leaves it to the caller to fire the waiters; null where there are none.
+///
+/// # Safety
+/// As for `cancel`.
+pub(crate) unsafe fn cancel_unheard(cell: NonNull<Header>) -> *mut Waiter {
     // SAFETY: by the caller, the cell is valid.
-    unsafe {
-        let header = cell.as_ref();
-        if header.claim.cancel() {
-            Waiter::fire_all(header.state.complete_held());
-        }
-    }
+    let header = unsafe { cell.as_ref() };
+    if header.claim.cancel() { header.state.complete_held() } else { std::ptr::null_mut() }
 }
 
 /// Drops one handle.

@@ -92,6 +92,8 @@ impl<O> CompletionQueue<O> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
+        // Cloned and dropped without the lock: that is the user's code.
+        let waker = context.waker().clone();
         let mut done = self.nodes.lock();
         match done.ready.pop_front() {
             Some(index) => {
@@ -99,7 +101,9 @@ impl<O> CompletionQueue<O> {
                 Poll::Ready(Some(self.hand_out(index)))
             }
             None => {
-                done.waker = Some(context.waker().clone());
+                let before = done.waker.replace(waker);
+                drop(done);
+                drop(before);
                 Poll::Pending
             }
         }

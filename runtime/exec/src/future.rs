@@ -1,7 +1,8 @@
 //! Futures on the pool: each poll is a job.
 
 use crate::caller;
-use crate::outcome::{Fault, Outcome};
+use crate::cell::calmly;
+use crate::outcome::{Fault, Outcome, panicked};
 use crate::pool::Pool;
 use crate::promise::{CancelWatch, Named, Promise, promise};
 use crate::task::Function;
@@ -11,7 +12,6 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::PoisonError;
 use std::task::{Context, Poll};
 
 use crate::handle::Handle;
@@ -34,9 +34,9 @@ pub(crate) fn launch<N: Named, O: Outcome>(
     future: Pin<Box<dyn Future<Output = O> + Send>>,
 ) {
     let caller = caller::fresh();
-    let listed = Listed { pool, key: caller };
-    pool.shared().futures.lock().unwrap_or_else(PoisonError::into_inner).insert(caller, promise.share());
-    let driven = Driven { name: N::NAME, promise: Some(promise), watch: None, caller, future, _listed: listed };
+    // SAFETY: `Driven` takes it off the list before it lets go of the promise.
+    unsafe { pool.shared().list_future(caller, promise.cell()) };
+    let driven = Driven { pool, name: N::NAME, promise: Some(promise), watch: None, caller, future: Some(future) };
     let (runnable, task) = async_task::spawn(driven, move |runnable| {
         drop(pool.submit((), PollOnce::<N>(runnable, pool, PhantomData)));
     });
@@ -45,27 +45,36 @@ pub(crate) fn launch<N: Named, O: Outcome>(
 }
 
 /// A future with the promise that it fulfils.
+///
+/// Both are there until it ends; as long as the promise is, it is on the pool's list (FUTURE-1).
 struct Driven<O: Outcome> {
+    pool: Pool,
     name: &'static str,
     promise: Option<Promise<O>>,
     watch: Option<CancelWatch>,
     caller: u64,
-    future: Pin<Box<dyn Future<Output = O> + Send>>,
-    _listed: Listed,
+    future: Option<Pin<Box<dyn Future<Output = O> + Send>>>,
 }
 
-/// A future's place on the list of those that a shutdown cancels: what it waits for may keep it for ever.
-struct Listed {
-    pool: Pool,
-    key: u64,
+impl<O: Outcome> Driven<O> {
+    /// Ends with `outcome`, or without one.
+    fn end(&mut self, outcome: Option<O>) {
+        let Some(promise) = self.promise.take() else { return };
+        self.watch = None;
+        self.pool.shared().unlist_future(self.caller);
+        match outcome {
+            Some(outcome) => drop(promise.complete(outcome)),
+            None => drop(promise),
+        }
+        // The user's `drop` may panic, which `async_task` would make an abort.
+        let future = self.future.take();
+        calmly(|| drop(future));
+    }
 }
 
-impl Drop for Listed {
+impl<O: Outcome> Drop for Driven<O> {
     fn drop(&mut self) {
-        let mut futures = self.pool.shared().futures.lock().unwrap_or_else(PoisonError::into_inner);
-        let share = futures.remove(&self.key);
-        drop(futures);
-        drop(share);
+        self.end(None);
     }
 }
 
@@ -74,26 +83,23 @@ impl<O: Outcome> Future for Driven<O> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let Some(promise) = &this.promise else { return Poll::Ready(()) };
+        let (Some(promise), Some(future)) = (&this.promise, &mut this.future) else { return Poll::Ready(()) };
         if !this.watch.as_ref().is_some_and(|watch| watch.update(context.waker())) {
             this.watch = promise.on_cancel(context.waker());
             if this.watch.is_none() {
+                this.end(None);
                 return Poll::Ready(());
             }
         }
-        let (future, name) = (&mut this.future, this.name);
         let polled = Worker::with_job(promise.cell(), this.caller, || {
             catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)))
         });
         let outcome = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(outcome)) => outcome,
-            Err(payload) => O::from_fault(name, Fault::Panicked(payload)),
+            Err(payload) => panicked(this.name, payload),
         };
-        this.watch = None;
-        if let Some(promise) = this.promise.take() {
-            promise.complete(outcome);
-        }
+        this.end(Some(outcome));
         Poll::Ready(())
     }
 }

@@ -85,7 +85,17 @@ impl Gate {
     /// A searching worker goes to sleep; it must look for work once more before it does.
     pub(crate) fn sleep(&self) {
         self.0.fetch_sub(AWAKE + SEARCHING, Ordering::SeqCst);
+    }
+
+    /// Stands between what a worker says here (that it sleeps, leaves, ended its search, or that the target rose) and its
+    /// look at what is queued: who queued something and saw the gate as it was before relies on that look.
+    pub(crate) fn order_look(&self) {
         fence(Ordering::SeqCst);
+    }
+
+    /// Counts `workers` that sleep as awake and searching; the caller wakes them, wanted or not.
+    pub(crate) fn call(&self, workers: usize) {
+        self.0.fetch_add(workers as u64 * (AWAKE + SEARCHING), Ordering::SeqCst);
     }
 
     /// An awake worker blocks, or sleeps without having searched: another may take its place.

@@ -48,6 +48,8 @@ pub(crate) struct Subscription {
 pub(crate) fn subscribe<O>(handle: &Handle<O>, waker: &Waker) -> Option<Subscription> {
     loop {
         let hub = hub_of(handle)?;
+        // Cloning, waking and dropping wakers is the user's code: never under a lock.
+        let waker = waker.clone();
         let mut wakers = lock(&hub.wakers);
         if wakers.fired {
             // It belonged to an earlier cell at this address, or to this one, which is done then.
@@ -57,21 +59,31 @@ pub(crate) fn subscribe<O>(handle: &Handle<O>, waker: &Waker) -> Option<Subscrip
         }
         let key = wakers.next_key;
         wakers.next_key += 1;
-        wakers.waiting.push((key, waker.clone()));
+        wakers.waiting.push((key, waker));
         drop(wakers);
         return Some(Subscription { hub, key });
+    }
+}
+
+impl Wakers {
+    fn of(&mut self, key: u64) -> Option<&mut Waker> {
+        self.waiting.iter_mut().find(|(known, _)| *known == key).map(|(_, waker)| waker)
     }
 }
 
 impl Subscription {
     /// Replaces the waker; `false` where it was woken already.
     pub(crate) fn update(&self, waker: &Waker) -> bool {
-        let mut wakers = lock(&self.hub.wakers);
-        match wakers.waiting.iter_mut().find(|(key, _)| *key == self.key) {
-            Some((_, known)) => {
-                known.clone_from(waker);
-                true
+        let is_same = lock(&self.hub.wakers).of(self.key).map(|known| known.will_wake(waker));
+        match is_same {
+            Some(false) => {
+                let mut waker = waker.clone();
+                let mut wakers = lock(&self.hub.wakers);
+                let waits = wakers.of(self.key).map(|known| std::mem::swap(known, &mut waker)).is_some();
+                drop(wakers);
+                waits
             }
+            Some(true) => true,
             None => false,
         }
     }
@@ -79,7 +91,11 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        lock(&self.hub.wakers).waiting.retain(|(key, _)| *key != self.key);
+        let mut wakers = lock(&self.hub.wakers);
+        let place = wakers.waiting.iter().position(|(key, _)| *key == self.key);
+        let gone = place.map(|place| wakers.waiting.swap_remove(place));
+        drop(wakers);
+        drop(gone);
     }
 }
 

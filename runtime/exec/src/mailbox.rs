@@ -215,7 +215,7 @@ impl<S: Send + Sync + 'static> Inner<S> {
             return self.turn.yield_turn(|| self.inbox.is_empty() && !self.ordered.load(Ordering::SeqCst));
         };
         if phase == CLOSED {
-            self.refuse(cell);
+            self.refuse(cell, Fault::Shutdown);
             return false;
         }
         self.start(cell)
@@ -249,13 +249,6 @@ impl<S: Send + Sync + 'static> Inner<S> {
         Worker::with_job(cell, 0, || unsafe { cell::run(cell, env) });
     }
 
-    fn refuse(&self, cell: NonNull<Header>) {
-        let reason = self.closed_for.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-        let fault = reason.map_or(Fault::Shutdown, Fault::Closed);
-        // SAFETY: taken from the inbox.
-        unsafe { cell::fail(cell, fault) };
-    }
-
     /// Carries out the orders, once no method goes on; `true` where the turn is over.
     fn obey(self: &Arc<Self>) -> bool {
         if self.turn.running() > 0 {
@@ -271,9 +264,10 @@ impl<S: Send + Sync + 'static> Inner<S> {
 
     fn carry_out(&self, order: Order<S>) {
         let (phase, stopped) = (self.phase.load(Ordering::SeqCst), matches!(order, Order::Stop));
-        let state = match order {
-            Order::Open(state) if phase != CLOSED => Some(state),
-            _ => None,
+        let (state, refused) = match order {
+            Order::Open(state) if phase != CLOSED => (Some(state), None),
+            Order::Open(state) => (None, Some(state)),
+            Order::Stop | Order::Close => (None, None),
         };
         let next = if state.is_some() { OPEN } else { PAUSED };
         // SAFETY: ACT-1: this is the runner, and no method goes on.
@@ -284,20 +278,16 @@ impl<S: Send + Sync + 'static> Inner<S> {
         }
         // The user's `drop` may panic; the mailbox goes on.
         calmly(|| drop(old));
+        calmly(|| drop(refused));
         if stopped {
-            self.hooks.stopped();
+            calmly(|| self.hooks.stopped());
         }
-    }
-
-    fn take_stash(&self) -> Option<NonNull<Header>> {
-        // SAFETY: ACT-1: this is the runner.
-        unsafe { (*self.stash.get()).take() }
     }
 
     /// A method panicked: no message runs until the mailbox is opened anew.
     pub(crate) fn crash(&self, method: &'static str, payload: &(dyn Any + Send)) {
         let _ = self.phase.compare_exchange(OPEN, PAUSED, Ordering::SeqCst, Ordering::SeqCst);
-        self.hooks.crashed(method, panic_message(payload));
+        calmly(|| self.hooks.crashed(method, panic_message(payload)));
     }
 
     pub(crate) fn end_method(self: &Arc<Self>) {
@@ -306,18 +296,60 @@ impl<S: Send + Sync + 'static> Inner<S> {
         }
     }
 
-    /// The pool is shut down: ends all that waits.
+    /// The pool is shut down: in place of a runner, ends all that waits, and whatever comes before the turn is over.
     fn end_all(&self) {
-        while let Some(cell) = self.take_stash().or_else(|| self.inbox.pop()) {
-            self.refuse(cell);
+        loop {
+            self.end_queued(|| Fault::Shutdown);
+            if self.turn.yield_turn(|| self.inbox.is_empty()) {
+                return;
+            }
         }
     }
 
     /// # Safety
     /// Called by a method that the runner started, which ends before the runner gives the state to another.
     pub(crate) unsafe fn actor<'a, R: Receiver>(&self) -> R::Of<'a, S> {
-        // SAFETY: an open mailbox has a state; the rest is by the caller.
-        unsafe { R::of((*self.state.get()).as_mut().expect("an open mailbox has an actor")) }
+        const OPEN: &str = "an open mailbox has an actor";
+        let state = self.state.get();
+        // SAFETY: ACT-1, by the caller: an exclusive method is alone. Others share the state, so that no `&mut` to it may
+        // be made, not even for a moment.
+        unsafe {
+            R::of(if R::EXCLUSIVE {
+                (*state).as_mut().expect(OPEN)
+            } else {
+                std::ptr::from_ref((*state).as_ref().expect(OPEN)).cast_mut()
+            })
+        }
+    }
+}
+
+impl<S> Inner<S> {
+    fn take_stash(&self) -> Option<NonNull<Header>> {
+        // SAFETY: ACT-1: this is the runner.
+        unsafe { (*self.stash.get()).take() }
+    }
+
+    fn end_queued(&self, otherwise: impl Fn() -> Fault) {
+        while let Some(cell) = self.take_stash().or_else(|| self.inbox.pop()) {
+            self.refuse(cell, otherwise());
+        }
+    }
+
+    /// Ends a message unrun: for the reason of the mailbox's end, if it was closed.
+    fn refuse(&self, cell: NonNull<Header>, otherwise: Fault) {
+        let reason = self.closed_for.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        // SAFETY: taken from the inbox.
+        unsafe { cell::fail(cell, reason.map_or(otherwise, Fault::Closed)) };
+    }
+}
+
+/// The last handle of the mailbox went, and no runner is on its way. Where it was paused, messages may be left.
+impl<S> Drop for Inner<S> {
+    fn drop(&mut self) {
+        self.end_queued(|| Fault::Dropped);
+        let (state, orders) = (self.state.get_mut().take(), std::mem::take(&mut self.orders));
+        calmly(|| drop(state));
+        calmly(|| drop(orders));
     }
 }
 
@@ -384,7 +416,7 @@ unsafe impl<S: Send + Sync + 'static> Job for Beside<S> {
 impl<S: Send + Sync + 'static> Drop for Beside<S> {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {
-            self.inner.refuse(cell);
+            self.inner.refuse(cell, Fault::Shutdown);
         }
         self.inner.end_method();
     }

@@ -5,7 +5,7 @@ use crate::cell::{Env, Header, Job};
 use crate::future::{Unwatched, launch};
 use crate::mailbox::Inner;
 use crate::method::{AsyncMethod, BoxFuture, Method, Receiver};
-use crate::outcome::{Fault, Outcome};
+use crate::outcome::{Fault, Outcome, panicked};
 use crate::promise::{Named, Promise};
 use std::future::Future;
 use std::marker::PhantomData;
@@ -47,7 +47,7 @@ unsafe impl<S: Send + Sync + 'static, A: Args, M: Method<S, A>> Job for Call<S, 
         let call = || self.method.call(unsafe { inner.actor::<M::Receiver>() }, self.args);
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
             inner.crash(M::NAME, &*payload);
-            M::Outcome::from_fault(M::NAME, Fault::Panicked(payload))
+            panicked(M::NAME, payload)
         })
     }
 
@@ -102,8 +102,9 @@ unsafe impl<S: Send + Sync + 'static, A: Args, M: AsyncMethod<S, A>> Job for Asy
             // Dropped last, when the future is done or was cancelled.
             let ended = ended;
             // SAFETY: the runner counts this method until `ended` is dropped.
-            let call = method.call(unsafe { ended.0.actor::<M::Receiver>() }, args);
-            AssertCalm { inner: &ended.0, name: M::NAME, call }.await
+            let actor = unsafe { ended.0.actor::<M::Receiver>() };
+            let call = crash_if_it_panics(&*ended.0, M::NAME, || method.call(actor, args));
+            Watched { inner: &*ended.0, name: M::NAME, call }.await
         };
         launch::<MethodName<S, A, M>, M::Outcome>(inner.pool, promise, Box::pin(future));
         Unwatched
@@ -139,22 +140,27 @@ impl<S: Send + Sync + 'static> Drop for Ended<S> {
     }
 }
 
-/// Polls a method's future; a panic pauses the mailbox before it goes on.
-struct AssertCalm<'a, S, O> {
+/// Runs a part of an asynchronous method; a panic pauses the mailbox before it goes on.
+fn crash_if_it_panics<S: Send + Sync + 'static, T>(inner: &Inner<S>, name: &'static str, f: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+        inner.crash(name, &*payload);
+        std::panic::resume_unwind(payload)
+    })
+}
+
+/// The future of an asynchronous method.
+struct Watched<'a, S, O> {
     inner: &'a Inner<S>,
     name: &'static str,
     call: BoxFuture<'a, O>,
 }
 
-impl<S: Send + Sync + 'static, O> Future for AssertCalm<'_, S, O> {
+impl<S: Send + Sync + 'static, O> Future for Watched<'_, S, O> {
     type Output = O;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O> {
         let this = &mut *self;
-        catch_unwind(AssertUnwindSafe(|| this.call.as_mut().poll(context))).unwrap_or_else(|payload| {
-            this.inner.crash(this.name, &*payload);
-            std::panic::resume_unwind(payload)
-        })
+        crash_if_it_panics(this.inner, this.name, || this.call.as_mut().poll(context))
     }
 }
 

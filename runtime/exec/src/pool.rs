@@ -6,7 +6,7 @@ use crate::gate::Gate;
 use crate::lane;
 use crate::outbox::Outbox;
 use crate::outcome::Fault;
-use crate::promise::Share;
+use crate::waiter::Waiter;
 use crate::worker::Worker;
 use crossbeam_queue::SegQueue;
 use crossbeam_utils::CachePadded;
@@ -69,11 +69,16 @@ pub(crate) struct Shared {
     outboxes: Mutex<Vec<Arc<Outbox<Header>>>>,
     pub(crate) outboxes_version: AtomicUsize,
     threads: Mutex<Threads>,
-    /// Futures that haven't ended, by the callers that they are.
-    pub(crate) futures: Mutex<HashMap<u64, Share>>,
+    /// The promises of futures that haven't ended, by the callers that they are: on the list, a promise lives.
+    futures: Mutex<HashMap<u64, Promised>>,
     shrinking: AtomicBool,
     pub(crate) options: PoolOptions,
 }
+
+struct Promised(NonNull<Header>);
+
+// SAFETY: a promise's cell is only cancelled here, which any thread may do.
+unsafe impl Send for Promised {}
 
 struct Urgent(NonNull<Header>);
 
@@ -129,10 +134,11 @@ impl Pool {
         self.0.lock_threads().started.len()
     }
 
-    /// How many workers may run at once from now on. `on_shrunk` is called once no more than that run.
+    /// How many workers may run at once from now on, at most `threads_max`. `on_shrunk` is called once no more than that
+    /// run.
     pub fn set_workers(&self, workers: usize) {
         let shared = self.0;
-        shared.gate.set_target(workers);
+        shared.gate.set_target(workers.min(shared.options.threads_max));
         shared.shrinking.store(true, Ordering::SeqCst);
         shared.report_shrunk();
         if shared.has_work() {
@@ -214,13 +220,17 @@ impl Shared {
             return false;
         }
         self.seats[index].get_or_init(Seat::new);
+        // First: what the new thread pushes is found by others, should it then block.
+        self.seated.store(index + 1, Ordering::Release);
         let name = format!("{}-{index}", self.options.thread_name);
         let builder = std::thread::Builder::new().name(name).stack_size(self.options.stack_bytes);
-        let Ok(handle) = builder.spawn(move || Worker::run(self, index)) else { return false };
+        let Ok(handle) = builder.spawn(move || Worker::run(self, index)) else {
+            self.seated.store(index, Ordering::Release);
+            return false;
+        };
         // The thread may run already; nobody calls it before it has gone to sleep, which takes this lock.
         let _ = self.seat(index).thread.set(handle.thread().clone());
         threads.started.push(handle);
-        self.seated.store(index + 1, Ordering::Release);
         true
     }
 
@@ -245,6 +255,7 @@ impl Shared {
 
     fn wake_everybody(&self) {
         let asleep = std::mem::take(&mut self.lock_threads().asleep);
+        self.gate.call(asleep.len());
         asleep.into_iter().for_each(|index| self.seat(index).call());
     }
 
@@ -265,8 +276,9 @@ impl Shared {
         if self.urgent.is_empty() { None } else { self.urgent.pop().map(|urgent| urgent.0) }
     }
 
-    /// Whether anything is queued anywhere.
+    /// Whether anything is queued anywhere, for one who has just said in the gate what may keep others from looking.
     pub(crate) fn has_work(&self) -> bool {
+        self.gate.order_look();
         !self.urgent.is_empty()
             || self.seats().any(|seat| !seat.deque.is_empty())
             || self.outboxes().iter().any(|outbox| !outbox.is_empty())
@@ -309,10 +321,30 @@ impl Shared {
         lane::end_failing();
     }
 
+    /// Puts the promise of a future on the list of those that a shutdown cancels: what it waits for may keep it for ever.
+    ///
+    /// # Safety
+    /// `cell` is that of a promise that lives until `unlist_future`.
+    pub(crate) unsafe fn list_future(&self, key: u64, cell: NonNull<Header>) {
+        self.lock_futures().insert(key, Promised(cell));
+    }
+
+    pub(crate) fn unlist_future(&self, key: u64) {
+        self.lock_futures().remove(&key);
+    }
+
     /// Cancels all futures: each is then queued for its last poll, and dropped with that.
     fn cancel_futures(&self) {
-        let futures = std::mem::take(&mut *self.futures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
-        futures.into_values().for_each(|share| share.cancel());
+        let futures = self.lock_futures();
+        // SAFETY: a promise on the list lives, and can't leave it before the lock is free.
+        let waiters: Vec<_> = futures.values().map(|promised| unsafe { cell::cancel_unheard(promised.0) }).collect();
+        drop(futures);
+        // SAFETY: each list was handed out just now, and is fired once.
+        waiters.into_iter().for_each(|list| unsafe { Waiter::fire_all(list) });
+    }
+
+    fn lock_futures(&self) -> MutexGuard<'_, HashMap<u64, Promised>> {
+        self.futures.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn take_any(&self) -> Option<NonNull<Header>> {

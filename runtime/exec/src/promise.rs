@@ -89,12 +89,6 @@ impl<O: Outcome> Promise<O> {
         hub::subscribe(&handle, waker).map(CancelWatch)
     }
 
-    /// A share of the cell, to cancel it by.
-    pub(crate) fn share(&self) -> Share {
-        self.header().retain();
-        Share(self.cell)
-    }
-
     pub(crate) fn cell(&self) -> NonNull<Header> {
         self.cell
     }
@@ -120,25 +114,5 @@ impl<O: Outcome> Drop for Promise<O> {
         Worker::forget_job(self.cell);
         // SAFETY: as for `complete`.
         unsafe { cell::fail(self.cell, Fault::Dropped) };
-    }
-}
-
-/// A handle of a cell whose outcome is of any type.
-pub(crate) struct Share(NonNull<Header>);
-
-// SAFETY: as a handle whose outcome nobody reads through it.
-unsafe impl Send for Share {}
-
-impl Share {
-    pub(crate) fn cancel(&self) {
-        // SAFETY: this handle keeps the cell.
-        unsafe { cell::cancel(self.0) };
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        // SAFETY: this handle is counted once.
-        unsafe { cell::drop_handle(self.0) };
     }
 }

@@ -49,29 +49,38 @@ impl<T> Ring<T> {
 /// last one.
 pub(crate) struct Rings<T> {
     current: AtomicPtr<Ring<T>>,
-    // Boxed: a thief holds the address of a ring while the vector grows.
-    #[allow(clippy::vec_box)]
-    all: Mutex<Vec<Box<Ring<T>>>>,
+    /// All rings there have been. Raw pointers, as a `Box` that is moved takes the right to read from those who have its
+    /// address.
+    all: Mutex<Vec<*mut Ring<T>>>,
 }
 
 impl<T> Rings<T> {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        let mut first = Ring::with_capacity(capacity);
-        Self { current: AtomicPtr::new(&mut *first), all: Mutex::new(vec![first]) }
+        let first = Box::into_raw(Ring::with_capacity(capacity));
+        Self { current: AtomicPtr::new(first), all: Mutex::new(vec![first]) }
     }
 
     #[inline]
     pub(crate) fn current(&self) -> &Ring<T> {
-        // SAFETY: every ring is kept in `all` until `self` is dropped, and is only read through shared references.
+        // SAFETY: every ring lives until `self` is dropped, and is only read through shared references.
         unsafe { &*self.current.load(Ordering::Acquire) }
     }
 
     /// Replaces the ring by one of twice the capacity. Only the owner of the queue calls this.
     #[cold]
     pub(crate) fn grow(&self, front: isize, back: isize) -> &Ring<T> {
-        let mut larger = self.current().doubled(front, back);
-        self.current.store(&mut *larger, Ordering::Release);
+        let larger = Box::into_raw(self.current().doubled(front, back));
         self.all.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(larger);
+        self.current.store(larger, Ordering::Release);
         self.current()
+    }
+}
+
+impl<T> Drop for Rings<T> {
+    fn drop(&mut self) {
+        for ring in self.all.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).drain(..) {
+            // SAFETY: made by `Box::into_raw`, kept here once, and no thief is left.
+            drop(unsafe { Box::from_raw(ring) });
+        }
     }
 }

@@ -7,7 +7,8 @@ use crate::waiter::Waiter;
 const DONE: usize = 1;
 /// The last handle went; whoever lets go of the cell last frees it.
 const ABANDONED: usize = 2;
-/// Done, but a queue or a dependency still points at the cell.
+/// Done, but a queue or a dependency still points at the cell. On a cell that isn't done: it is being cancelled, and the
+/// queue has let go of it already.
 const HELD: usize = 4;
 /// The rest of the word: head of the list of waiters.
 const WAITERS: usize = !7;
@@ -23,6 +24,10 @@ const WAITERS: usize = !7;
 /// Abandoned ----------------------- complete --> freed by the executor
 ///                                                |
 /// Pending ---- complete_held (cancelled) --> Done+Held
+///    |                                           |
+///    | release (before complete_held)            | release
+///    v                                           v
+/// Pending+Held ---- complete_held ------------> Done
 /// ```
 ///
 /// Invariant (CELL-1): exactly one call among `abandon`, `complete` and `release` says that the cell is to be freed.
@@ -75,13 +80,15 @@ impl State {
         Completed { waiters: (before & WAITERS) as *mut Waiter, abandoned: before & ABANDONED != 0 }
     }
 
-    /// As `complete`, where a queue, a dependency or a promise still points at the cell and will call `release`. Keeps
+    /// As `complete`, where a queue, a dependency or a promise points at the cell and calls `release`, now or soon. Keeps
     /// the mark of a cell that was abandoned before, which `release` then finds.
+    ///
+    /// The caller keeps the cell meanwhile.
     pub(crate) fn complete_held(&self) -> *mut Waiter {
         let mut now = self.0.load(Ordering::Acquire);
         loop {
             debug_assert_eq!(now & DONE, 0, "a cell completes once");
-            let new = (now & ABANDONED) | DONE | HELD;
+            let new = (now & ABANDONED) | DONE | (!now & HELD);
             match self.0.compare_exchange_weak(now, new, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(before) => return (before & WAITERS) as *mut Waiter,
                 Err(seen) => now = seen,
@@ -99,11 +106,14 @@ impl State {
         before & (DONE | HELD) == DONE
     }
 
-    /// The last queue or dependency let go of a cell that is done; `true` where the caller frees it.
+    /// The last queue or dependency lets go of a cell that was cancelled; `true` where the caller frees it.
+    ///
+    /// It may come before `complete_held`, between the cancellation's claim and its word here: then whoever cancels
+    /// keeps the cell, and frees it with its handle.
     pub(crate) fn release(&self) -> bool {
-        let before = self.0.fetch_and(!HELD, Ordering::AcqRel);
-        debug_assert_eq!(before & (DONE | HELD), DONE | HELD, "only a held cell is released");
-        before & ABANDONED != 0
+        let before = self.0.fetch_xor(HELD, Ordering::AcqRel);
+        debug_assert_eq!(before & DONE != 0, before & HELD != 0, "a cell is released once");
+        before & DONE != 0 && before & ABANDONED != 0
     }
 
     #[inline]
