@@ -121,6 +121,34 @@ fn state_that_is_abandoned_while_it_is_cancelled_is_freed_once() {
     });
 }
 
+/// Claim and State, as a cell uses them: a handle cancels and goes while the executor takes the cell from its queue. The
+/// cell is freed once, whoever comes first, and isn't touched afterwards.
+#[test]
+fn cell_that_is_cancelled_while_it_is_popped_is_freed_once() {
+    loom::model(|| {
+        let cell = Arc::new((Claim::idle(), State::pending(), AtomicUsize::new(0)));
+        let free = |cell: &(Claim, State, AtomicUsize)| {
+            assert_eq!(cell.2.fetch_add(1, Ordering::Relaxed), 0, "freed twice");
+        };
+        let executor = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                let frees = if cell.0.start() { cell.1.complete().abandoned } else { cell.1.release() };
+                frees.then(|| free(&cell));
+            })
+        };
+        if cell.0.cancel() {
+            assert!(cell.1.complete_held().is_null());
+        }
+        assert!(cell.2.load(Ordering::Relaxed) == 0, "freed under the handle");
+        if cell.1.abandon() {
+            free(&cell);
+        }
+        executor.join().unwrap();
+        assert_eq!(cell.2.load(Ordering::Relaxed), 1, "never freed");
+    });
+}
+
 /// Claim: of a start and a cancellation one wins (CELL-3), and a job that runs sees that it was cancelled.
 #[test]
 fn claim_goes_to_one() {
@@ -236,9 +264,116 @@ fn gate_loses_no_wake_up() {
             })
         };
         gate.sleep();
+        gate.order_look();
         let found = queued.load(Ordering::Relaxed) == 1;
         let woken = submitter.join().unwrap();
         assert!(found || woken, "the item is queued and everybody sleeps");
+    });
+}
+
+/// A pool as `Gate` sees it: how much is queued, and how many were woken.
+struct Queue {
+    gate: Gate,
+    queued: AtomicUsize,
+    woken: AtomicUsize,
+}
+
+impl Queue {
+    /// One worker is awake and searches.
+    fn searched(target: usize) -> Arc<Self> {
+        let (queued, woken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let queue = Arc::new(Self { gate: Gate::new(target), queued, woken });
+        assert!(queue.gate.try_wake());
+        queue
+    }
+
+    /// As `Shared::queue`.
+    fn push(&self) {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        if self.gate.read_after_push().wants_wake() {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if self.gate.try_wake() {
+            self.woken.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// As `Worker::settle` and `Worker::wake_next`.
+    fn settle(&self) {
+        self.gate.order_look();
+        if self.queued.load(Ordering::Relaxed) > 0 {
+            self.wake();
+        }
+    }
+}
+
+/// Runs `worker` beside somebody who queues one item; afterwards somebody must have been woken for it.
+fn nothing_is_left_asleep(target: usize, worker: fn(&Queue)) {
+    loom::model(move || {
+        let queue = Queue::searched(target);
+        let submitter = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.push())
+        };
+        worker(&queue);
+        submitter.join().unwrap();
+        assert_eq!(queue.woken.load(Ordering::Relaxed), 1, "for one item, one is woken");
+    });
+}
+
+/// Gate (GATE-1): a worker goes to sleep.
+#[test]
+fn gate_wakes_one_for_a_worker_that_sleeps() {
+    nothing_is_left_asleep(1, |queue| {
+        queue.gate.sleep();
+        queue.settle();
+    });
+}
+
+/// Gate (GATE-2): the last searcher found something else, and another place is free.
+#[test]
+fn gate_wakes_one_beside_a_searcher_that_found_work() {
+    nothing_is_left_asleep(2, |queue| {
+        if queue.gate.end_search() && queue.gate.read().wants_wake() {
+            queue.settle();
+        }
+    });
+}
+
+/// Gate: a worker blocks, and leaves its place to another.
+#[test]
+fn gate_wakes_one_for_a_worker_that_blocks() {
+    nothing_is_left_asleep(1, |queue| {
+        queue.gate.end_search();
+        queue.gate.leave();
+        queue.settle();
+    });
+}
+
+/// Gate: the target rises.
+#[test]
+fn gate_wakes_one_when_the_target_rises() {
+    nothing_is_left_asleep(1, |queue| {
+        queue.gate.end_search();
+        queue.gate.set_target(2);
+        queue.settle();
+    });
+}
+
+/// Gate: workers that are called all at once, as a shutdown does, may sleep again, and the fields keep apart.
+#[test]
+fn gate_counts_those_that_are_called() {
+    loom::model(|| {
+        let gate = Gate::new(0);
+        gate.close();
+        gate.call(3);
+        assert_eq!((gate.read().awake(), gate.read().searching()), (3, 3));
+        (0..3).for_each(|_| gate.sleep());
+        assert_eq!((gate.read().awake(), gate.read().searching(), gate.read().target()), (0, 0, 0));
+        assert!(gate.read().is_closed());
     });
 }
 

@@ -276,17 +276,15 @@ fn messages_of_each_caller_stay_in_order() {
 fn methods_by_reference_overlap_up_to_the_bound() {
     let pool = pool(4);
     let mailbox = opened(pool, 3);
-    let reads: Vec<_> = (0..12)
-        .map(|_| {
-            mailbox.send(
-                (),
-                Read(|log: &Log| {
-                    std::thread::sleep(Duration::from_millis(2));
-                    log.lines.len()
-                }),
-            )
-        })
-        .collect();
+    // Each stays until three have been inside at once.
+    let read = |log: &Log| {
+        let begin = Instant::now();
+        while log.most_inside.load(Ordering::SeqCst) < 3 && begin.elapsed() < Duration::from_secs(20) {
+            std::thread::yield_now();
+        }
+        log.lines.len()
+    };
+    let reads: Vec<_> = (0..12).map(|_| mailbox.send((), Read(read))).collect();
     let write = push(&mailbox, 1);
     assert!(reads.iter().all(|read| ended(read) == Out::Value(0)), "what came before the write doesn't see it");
     assert_eq!(ended(&write), Out::Value(1));
