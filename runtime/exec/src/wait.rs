@@ -17,14 +17,17 @@ use std::time::{Duration, Instant};
 /// How long a thread that waits looks before it sleeps: about what waking it costs.
 const SPIN: Duration = Duration::from_micros(30);
 
+/// Of how many cells that a job waits for at once it may run some itself.
+const AWAITED_MAX: usize = 64;
+
 thread_local! {
     /// Whether the last wait of this thread ended while it looked; then looking is worth it again.
     static SPIN_PAYS: Cell<bool> = const { Cell::new(true) };
 }
 
 impl<O> Handle<O> {
-    /// Blocks until the job is done. A worker meanwhile runs the job's children, then lets another thread take its
-    /// place.
+    /// Blocks until the job is done. A worker runs it itself where it lies on its own deque, else lets another thread take
+    /// its place.
     #[inline]
     pub fn wait(&self) {
         if !self.is_done() {
@@ -47,7 +50,7 @@ impl<O> Handle<O> {
 fn wait_slow<O>(handle: &Handle<O>) {
     let done = || handle.is_done();
     Worker::with_current(|worker| {
-        if worker.is_some_and(|worker| worker.help(done)) || spin(done) {
+        if worker.is_some_and(|worker| worker.help(|cell| cell == handle.cell(), done)) || spin(done) {
             return;
         }
         park_until_done(worker, handle);
@@ -153,7 +156,8 @@ pub fn wait_some<O>(handles: &[&Handle<O>], wanted: usize, deadline: Option<Inst
         }
         Worker::with_current(|worker| {
             let enough = || count_done(handles, wanted) >= wanted;
-            if worker.is_some_and(|worker| worker.help(enough)) || spin(enough) {
+            let is_awaited = |cell| handles.iter().take(AWAITED_MAX).any(|handle| handle.cell() == cell);
+            if worker.is_some_and(|worker| worker.help(is_awaited, enough)) || spin(enough) {
                 return;
             }
             park_for_some(worker, handles, wanted, deadline);

@@ -16,6 +16,8 @@ const TICKS: u32 = 61;
 const RUN: usize = 64;
 /// How deep jobs may be nested on one stack, by waiting for each other, before the thread rather blocks.
 const DEPTH_MAX: u32 = 256;
+/// How many cells on top of its deque a job that waits looks at.
+const REACH: usize = 16;
 /// How deep they may be nested where all threads are taken.
 const STACKED_MAX: u32 = 2048;
 
@@ -132,23 +134,44 @@ impl Worker {
         self.index
     }
 
-    /// Runs what this job's own children are, newest first, until `done` or none is left; `true` where done.
+    /// Runs what this job waits for itself, where it lies on top of this worker's deque, until `done` or there is no more
+    /// of it; `true` where done.
     ///
-    /// Only children: a job further down the stack can't be what a child waits for, but may be what any other job
-    /// waits for, which would then never end.
-    pub(crate) fn help(&self, done: impl Fn() -> bool) -> bool {
+    /// Only what it waits for: that can't wait for a job that is suspended on this stack without being stuck anyway. Any
+    /// other job on the deque may, a child of this one as well as a runner of a mailbox.
+    pub(crate) fn help(&self, is_awaited: impl Fn(NonNull<Header>) -> bool, done: impl Fn() -> bool) -> bool {
         let frame = self.frame.get();
         while !done() {
             if frame.depth >= DEPTH_MAX {
                 return false;
             }
-            // SAFETY: this is the owner's thread.
-            match unsafe { self.seat.deque.pop_above(frame.mark) } {
+            match self.pull_out(frame.mark, &is_awaited) {
                 Some(cell) => self.execute(cell),
                 None => return done(),
             }
         }
         true
+    }
+
+    /// Takes an awaited cell out of the few on top of the deque; what lay above it stays there, for thieves too.
+    fn pull_out(&self, mark: isize, is_awaited: impl Fn(NonNull<Header>) -> bool) -> Option<NonNull<Header>> {
+        let mut above = [None; REACH];
+        let (mut passed, mut found) = (0, None);
+        while passed < REACH {
+            // SAFETY: this is the owner's thread.
+            let Some(cell) = (unsafe { self.seat.deque.pop_above(mark) }) else { break };
+            if is_awaited(cell) {
+                found = Some(cell);
+                break;
+            }
+            above[passed] = Some(cell);
+            passed += 1;
+        }
+        for cell in above[..passed].iter().rev().flatten() {
+            // SAFETY: this is the owner's thread.
+            unsafe { self.seat.deque.push(*cell) };
+        }
+        found
     }
 
     /// Runs `f`, which blocks, while another thread may take this worker's place.
