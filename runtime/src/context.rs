@@ -5,8 +5,11 @@ use rayline_core::ids::{ActorId, Incarnation, LeaseId, NodeId, TaskId};
 use rayline_core::resources::{Amount, Grant};
 use rayline_exec::Current;
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
 
 thread_local! {
     /// What the innermost leased task or actor on this thread was given, and the job that is its.
@@ -23,7 +26,34 @@ pub(crate) struct Assigned {
     pub(crate) actor: Option<(ActorId, Incarnation)>,
     pub(crate) lease: LeaseId,
     pub(crate) grant: Grant,
-    pub(crate) cancelled: Arc<AtomicBool>,
+    pub(crate) cancellation: Arc<Cancellation>,
+}
+
+/// Whether a leased task was cancelled, and who hears of it.
+#[derive(Debug, Default)]
+pub(crate) struct Cancellation {
+    told: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Cancellation {
+    pub(crate) fn tell(&self) {
+        self.told.store(true, Ordering::SeqCst);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn is_told(&self) -> bool {
+        self.told.load(Ordering::SeqCst)
+    }
+
+    /// Whether it was; if not, `waker` is woken when it is.
+    fn poll(&self, waker: &Waker) -> bool {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        self.is_told()
+    }
 }
 
 /// A share of a GPU.
@@ -111,7 +141,7 @@ impl Context {
 
     /// Whether the task was asked to stop. A long task looks now and then, and returns early.
     pub fn cancelled(&self) -> bool {
-        let told = self.assigned.as_ref().is_some_and(|assigned| assigned.cancelled.load(Ordering::Acquire));
+        let told = self.assigned.as_ref().is_some_and(|assigned| assigned.cancellation.is_told());
         told || Current::job().is_some_and(|job| job.cancelled)
     }
 }
@@ -128,6 +158,19 @@ pub(crate) fn assigned<R>(assigned: &Arc<Assigned>, f: impl FnOnce() -> R) -> R 
     let key = Current::job().map_or(0, |job| job.key);
     let _back = Back(ASSIGNED.replace(Some((key, assigned.clone()))));
     f()
+}
+
+/// Runs a leased task's future, up to the await point at which it is cancelled: `None` then.
+pub(crate) async fn until_cancelled<F: Future>(future: F) -> Option<F::Output> {
+    let assigned = ASSIGNED.with_borrow(|assigned| assigned.as_ref().map(|(_, assigned)| assigned.clone()));
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        if assigned.as_ref().is_some_and(|assigned| assigned.cancellation.poll(context.waker())) {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
 }
 
 /// A worker blocks, or goes on: its lease's CPUs are lent meanwhile, as others may have to run for it to go on.

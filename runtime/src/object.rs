@@ -104,8 +104,8 @@ impl<T> ObjectRef<T> {
 }
 
 impl<T: Clone> ObjectRef<T> {
-    /// Blocks until the value is there, and clones it. Inside a task this runs other ready work meanwhile, and lends
-    /// the CPU to others.
+    /// Blocks until the value is there, and clones it. Inside a task this runs the awaited task itself where it was
+    /// just submitted, and else lends the CPU to others.
     ///
     /// # Errors
     /// What the task failed with.

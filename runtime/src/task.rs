@@ -1,13 +1,14 @@
 //! Tasks: functions that are submitted.
 
 use crate::arg::Slots;
+use crate::context;
 use crate::control::{self, LeasedTask};
 use crate::data::Data;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::object::{ObjectRef, Outcome};
 use crate::options::{Declared, Options, option_methods};
 use crate::runtime;
-use rayline_exec::{BoxFuture, Fault, Function, Named, Promise, promise};
+use rayline_exec::{Awaited, BoxFuture, Fault, Function, Named, Promise, promise};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,6 +18,8 @@ pub trait Task: Send + Sync + 'static {
     const NAME: &'static str;
     #[doc(hidden)]
     const OPTIONS: Declared;
+    #[doc(hidden)]
+    const IS_ASYNC: bool;
     /// What it takes when it runs.
     #[doc(hidden)]
     type Args: Send + 'static;
@@ -68,7 +71,7 @@ impl<T: Task, S: Slots<Args = T::Args>> Call<T, S> {
         T::Args: Clone + Sync,
     {
         if self.options.is_plain() {
-            return submit::<T, S>(self.slots);
+            return if T::IS_ASYNC { submit_async::<T, S>(self.slots) } else { submit::<T, S>(self.slots) };
         }
         submit_leased::<T, S>(self.slots, self.options)
     }
@@ -118,6 +121,10 @@ where
     if !T::OPTIONS.is_plain() {
         return submit_leased::<T, S>(slots, Options::new(T::OPTIONS));
     }
+    submit_async::<T, S>(slots)
+}
+
+fn submit_async<T: Task, S: Slots<Args = T::Args>>(slots: S) -> ObjectRef<T::Output> {
     let (promise, handle) = promise::<TaskName<T>, _>();
     drop(runtime::pool().submit(slots, Launch::<T> { promise }));
     ObjectRef::from_handle(handle)
@@ -205,7 +212,8 @@ where
 fn try_once<T: Task>(args: T::Args, attempt: u32) -> Result<T::Output> {
     let run = AssertUnwindSafe(|| match T::run(args) {
         Invocation::Done(result) => result,
-        Invocation::Pending(future) => runtime::block_on(future),
+        Invocation::Pending(future) => runtime::block_on(context::until_cancelled(future))
+            .unwrap_or_else(|| Err(Error::in_task(ErrorKind::Cancelled, T::NAME))),
     });
     match catch_unwind(run) {
         Ok(result) => result.map_err(|error| error.in_attempt(attempt)),
@@ -218,10 +226,37 @@ fn try_once<T: Task>(args: T::Args, attempt: u32) -> Result<T::Output> {
 pub fn remote_parts<T: Task, S: Slots<Args = T::Args>>(slots: S) -> <T::Output as Parts>::Refs
 where
     T::Output: Parts,
+    T::Args: Clone + Sync,
 {
     let (promises, refs) = T::Output::promise::<T>();
-    drop(runtime::pool().submit(slots, RunParts::<T> { promises }));
+    if T::OPTIONS.is_plain() && !T::IS_ASYNC {
+        drop(runtime::pool().submit(slots, RunParts::<T> { promises }));
+    } else {
+        let whole = Call::<T, S>::new(slots).remote();
+        drop(runtime::pool().submit((Awaited::new(whole.into_handle()), ()), Split::<T> { promises }));
+    }
     refs
+}
+
+/// Gives out the parts of a tuple that a task made elsewhere.
+struct Split<T: Task>
+where
+    T::Output: Parts,
+{
+    promises: <T::Output as Parts>::Promises,
+}
+
+impl<T: Task> Function<(Awaited<Outcome<T::Output>>, ())> for Split<T>
+where
+    T::Output: Parts,
+{
+    type Outcome = Unwatched;
+    const NAME: &'static str = T::NAME;
+
+    fn call(self, (whole, ()): (Awaited<Outcome<T::Output>>, ())) -> Unwatched {
+        T::Output::complete(ObjectRef::from_handle(whole.into_handle()).take_ready(), self.promises);
+        Unwatched
+    }
 }
 
 struct RunParts<T: Task>

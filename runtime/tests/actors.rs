@@ -185,3 +185,11 @@ fn a_checkpointed_actor_replays_only_what_came_after() {
     assert_eq!(saved.add(1).get().unwrap(), 26);
     assert_eq!(APPLIED.load(Ordering::SeqCst), 25 + 5 + 1, "five calls since the checkpoint at 20 are replayed");
 }
+
+#[test]
+fn a_call_that_waits_for_an_argument_outlives_the_last_reference() {
+    let counter = Counter::remote(1);
+    let call = counter.add(slow::remote(5));
+    std::thread::spawn(move || drop(counter)).join().unwrap();
+    assert_eq!(call.get_timeout(Duration::from_secs(20)).unwrap(), 6);
+}

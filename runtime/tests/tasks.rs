@@ -240,3 +240,64 @@ fn a_group_holds_resources() {
     println!("{error}");
     group.remove();
 }
+
+#[task(returns = 2, cpu = 4096)]
+fn impossible_pair() -> (i64, i64) {
+    (1, 2)
+}
+
+#[task(returns = 2, cpu = 0.5)]
+fn leased_pair(x: i64) -> (i64, i64) {
+    (x, context().cpu_slots().len() as i64)
+}
+
+#[test]
+fn parts_of_a_leased_task_get_its_resources() {
+    let (first, second) = impossible_pair::remote();
+    assert!(matches!(first.get().unwrap_err().kind(), ErrorKind::Infeasible(_)));
+    assert!(matches!(second.get().unwrap_err().kind(), ErrorKind::Infeasible(_)));
+    let (value, slots) = leased_pair::remote(7);
+    assert_eq!((value.get().unwrap(), slots.get().unwrap()), (7, 0), "half a CPU is no slot");
+}
+
+static ALIVE: AtomicU32 = AtomicU32::new(0);
+
+/// Lives as long as the future that holds it.
+struct Alive;
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        ALIVE.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[task]
+async fn hold(ms: u64) -> u64 {
+    ALIVE.fetch_add(1, Ordering::SeqCst);
+    let _alive = Alive;
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    ms
+}
+
+#[test]
+fn prepared_and_leased_asynchronous_tasks_are_dropped_when_cancelled() {
+    let submits: [fn() -> ObjectRef<u64>; 2] =
+        [|| hold::call(60_000).remote(), || hold::call(60_000).cpu(0.5).remote()];
+    for submit in submits {
+        let task = submit();
+        while ALIVE.load(Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        task.clone().cancel();
+        assert!(task.get_timeout(Duration::from_secs(20)).unwrap_err().is_cancelled());
+        let begin = Instant::now();
+        while ALIVE.load(Ordering::SeqCst) > 0 {
+            assert!(begin.elapsed() < Duration::from_secs(20), "the future lives on");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    let begin = Instant::now();
+    let many: Vec<_> = (0..100).map(|_| hold::call(100).remote()).collect();
+    assert!(many.iter().all(|task| task.get().unwrap() == 100));
+    assert!(begin.elapsed() < Duration::from_secs(3), "prepared calls overlap, too");
+}

@@ -36,7 +36,7 @@ pub(crate) struct Worker {
     frame: Cell<Frame>,
 }
 
-/// The job that runs now, and where its own children begin on the deque.
+/// The job that runs now, and where what was pushed since it began starts on the deque.
 #[derive(Clone, Copy)]
 struct Frame {
     cell: Option<NonNull<Header>>,

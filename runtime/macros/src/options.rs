@@ -155,6 +155,12 @@ impl Options {
         self.fields.push((Ident::new(field, span), value));
     }
 
+    /// The first option that asks for more than a plain task has.
+    pub(crate) fn leased(&self) -> Option<&Ident> {
+        let plain = ["buffer"];
+        self.fields.iter().map(|(field, _)| field).find(|field| !plain.iter().any(|name| field == name))
+    }
+
     /// The constant `Declared`.
     pub(crate) fn declared(&self, kind: Kind) -> TokenStream {
         let fields = self.fields.iter().map(|(field, value)| quote!(#field: #value,));

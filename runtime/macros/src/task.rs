@@ -64,6 +64,12 @@ impl Task {
                     "a task that returns an iterator takes its parameters by value, as the iterator outlives the call",
                 ));
             }
+            if let Some(option) = self.options.leased() {
+                return Err(syn::Error::new(
+                    option.span(),
+                    format!("a task that returns an iterator can't have `{option}` yet: it runs as a plain task"),
+                ));
+            }
             if let Some(asyncness) = &self.function.sig.asyncness {
                 return Err(syn::Error::new(asyncness.span(), "a task that returns an iterator can't be `async`"));
             }
@@ -126,10 +132,16 @@ impl Task {
         let declared = self.options.declared(Kind::Task);
         let (the_trait, associated, signature, body) = self.body();
         let retries = self.retries();
+        let is_async = self.function.sig.asyncness.is_some();
+        let is_async = match self.output {
+            Output::Stream(_) => quote!(),
+            _ => quote!(const IS_ASYNC: bool = #is_async;),
+        };
         quote! {
             impl #impl_generics #the_trait for #name #type_generics #where_clause {
                 const NAME: &'static str = #label;
                 const OPTIONS: ::rayline::internal::Declared = #declared;
+                #is_async
                 type Args = #args;
                 #associated
                 fn run(#pattern: Self::Args) -> #signature { #body }

@@ -1,7 +1,7 @@
 //! Calls of methods: messages to the actor's mailbox.
 
 use super::host::Life;
-use super::{Actor, ActorRef};
+use super::{Actor, ActorRef, Keep};
 use crate::arg::Slots;
 use crate::context::{Assigned, assigned};
 use crate::data::Data;
@@ -10,8 +10,10 @@ use crate::object::{ObjectRef, Outcome};
 use crate::runtime;
 use crate::task::Unwatched;
 use rayline_exec::{AsyncMethod, BoxFuture, ByMut, ByRef, Method, Receiver};
-use std::marker::PhantomData;
 use std::sync::Arc;
+
+/// What keeps the actor of a call that waits for its arguments: it is to run though nobody refers to the actor any more.
+pub(super) type Kept<A> = Option<Arc<Keep<A>>>;
 
 /// Declares the trait of one kind of method, what runs it, and the function that sends it.
 macro_rules! method_kind {
@@ -27,14 +29,14 @@ macro_rules! method_kind {
             fn call(actor: $receiver, args: Self::Args) -> Result<Self::Output>;
         }
 
-        struct $runner<M>(PhantomData<fn() -> M>);
+        struct $runner<M: $kind>(Kept<M::Actor>);
 
         #[doc(hidden)]
         pub fn $send<M: $kind, S: Slots<Args = M::Args>>(
             actor: &ActorRef<M::Actor>,
             slots: S,
         ) -> ObjectRef<M::Output> {
-            ObjectRef::from_handle(actor.cell().mailbox().send(slots, $runner::<M>(PhantomData)))
+            ObjectRef::from_handle(actor.cell().mailbox().send(slots, $runner::<M>(actor.kept_unless(S::READY))))
         }
     };
 }
@@ -54,6 +56,7 @@ impl<M: MutMethod, S: Slots<Args = M::Args>> Method<Life<M::Actor>, S> for RunMu
     const NAME: &'static str = M::NAME;
 
     fn call(self, life: &mut Life<M::Actor>, slots: S) -> Self::Outcome {
+        let Self(_kept) = self;
         let args = slots.into_args();
         let Life { actor, given, cell } = life;
         let cell = cell.upgrade();
@@ -73,6 +76,7 @@ impl<M: RefMethod, S: Slots<Args = M::Args>> Method<Life<M::Actor>, S> for RunRe
     const NAME: &'static str = M::NAME;
 
     fn call(self, life: &Life<M::Actor>, slots: S) -> Self::Outcome {
+        let Self(_kept) = self;
         Outcome(assigned(&life.given, || M::call(&life.actor, slots.into_args())))
     }
 }
@@ -99,8 +103,8 @@ pub trait AsyncRefMethod: Send + Sync + 'static {
     fn call(actor: &Self::Actor, args: Self::Args) -> BoxFuture<'_, Result<Self::Output>>;
 }
 
-struct RunAsyncMut<M>(PhantomData<fn() -> M>);
-struct RunAsyncRef<M>(PhantomData<fn() -> M>);
+struct RunAsyncMut<M: AsyncMutMethod>(Kept<M::Actor>);
+struct RunAsyncRef<M: AsyncRefMethod>(Kept<M::Actor>);
 
 impl<M: AsyncMutMethod, S: Slots<Args = M::Args>> AsyncMethod<Life<M::Actor>, S> for RunAsyncMut<M> {
     type Receiver = ByMut;
@@ -109,7 +113,9 @@ impl<M: AsyncMutMethod, S: Slots<Args = M::Args>> AsyncMethod<Life<M::Actor>, S>
 
     fn call<'a>(self, life: <ByMut as Receiver>::Of<'a, Life<M::Actor>>, slots: S) -> BoxFuture<'a, Self::Outcome> {
         let args = slots.into_args();
+        let Self(kept) = self;
         Box::pin(async move {
+            let _kept = kept;
             let cell = life.cell.upgrade();
             let given = life.given.clone();
             let Some(journal) = cell.as_ref().and_then(|cell| cell.journal()) else {
@@ -130,7 +136,11 @@ impl<M: AsyncRefMethod, S: Slots<Args = M::Args>> AsyncMethod<Life<M::Actor>, S>
     const NAME: &'static str = M::NAME;
 
     fn call<'a>(self, life: <ByRef as Receiver>::Of<'a, Life<M::Actor>>, slots: S) -> BoxFuture<'a, Self::Outcome> {
-        Box::pin(async move { Outcome(assigned_async(&life.given, M::call(&life.actor, slots.into_args())).await) })
+        let Self(kept) = self;
+        Box::pin(async move {
+            let _kept = kept;
+            Outcome(assigned_async(&life.given, M::call(&life.actor, slots.into_args())).await)
+        })
     }
 }
 
@@ -144,7 +154,7 @@ pub fn send_async_mut<M: AsyncMutMethod, S: Slots<Args = M::Args>>(
     actor: &ActorRef<M::Actor>,
     slots: S,
 ) -> ObjectRef<M::Output> {
-    ObjectRef::from_handle(actor.cell().mailbox().send_async(slots, RunAsyncMut::<M>(PhantomData)))
+    ObjectRef::from_handle(actor.cell().mailbox().send_async(slots, RunAsyncMut::<M>(actor.kept_unless(S::READY))))
 }
 
 #[doc(hidden)]
@@ -152,7 +162,7 @@ pub fn send_async_ref<M: AsyncRefMethod, S: Slots<Args = M::Args>>(
     actor: &ActorRef<M::Actor>,
     slots: S,
 ) -> ObjectRef<M::Output> {
-    ObjectRef::from_handle(actor.cell().mailbox().send_async(slots, RunAsyncRef::<M>(PhantomData)))
+    ObjectRef::from_handle(actor.cell().mailbox().send_async(slots, RunAsyncRef::<M>(actor.kept_unless(S::READY))))
 }
 
 /// The last message of an actor that nobody refers to: it ends itself.

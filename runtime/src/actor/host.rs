@@ -171,7 +171,7 @@ impl<A: Actor> Function<()> for BeginLife<A> {
             actor: Some((cell.id, incarnation)),
             lease,
             grant,
-            cancelled: Arc::default(),
+            cancellation: Arc::default(),
         });
         let made = catch_unwind(AssertUnwindSafe(|| assigned(&given, || cell.begin_life())));
         let made = made.unwrap_or_else(|payload| Err(Error::panicked(A::TYPE, 1, &*payload)));

@@ -66,7 +66,7 @@ pub trait Actor: Sized + Send + Sync + 'static {
 pub struct ActorRef<A: Actor> {
     cell: Arc<ActorCell<A>>,
     /// `None` for references that don't keep it.
-    _keep: Option<Arc<Keep<A>>>,
+    keep: Option<Arc<Keep<A>>>,
 }
 
 /// Ends the actor when the last reference goes.
@@ -75,20 +75,25 @@ pub(crate) struct Keep<A: Actor>(Arc<ActorCell<A>>);
 impl<A: Actor> ActorRef<A> {
     pub(crate) fn new(cell: Arc<ActorCell<A>>, detached: bool) -> Self {
         if detached {
-            return Self { cell, _keep: None };
+            return Self { cell, keep: None };
         }
         let keep = Arc::new(Keep(cell.clone()));
         cell.set_keep(&keep);
-        Self { cell, _keep: Some(keep) }
+        Self { cell, keep: Some(keep) }
     }
 
     /// A further reference to an actor that was found; `None` where the last one is just going.
     pub(crate) fn to_found(cell: Arc<ActorCell<A>>) -> Option<Self> {
         if cell.is_detached() {
-            return Some(Self { cell, _keep: None });
+            return Some(Self { cell, keep: None });
         }
         let keep = cell.keep()?;
-        Some(Self { cell, _keep: Some(keep) })
+        Some(Self { cell, keep: Some(keep) })
+    }
+
+    /// What keeps the actor, for a call that isn't `ready` to run.
+    fn kept_unless(&self, ready: bool) -> call::Kept<A> {
+        if ready { None } else { self.keep.clone() }
     }
 
     pub(crate) fn cell(&self) -> &ActorCell<A> {
@@ -113,7 +118,7 @@ impl<A: Actor> ActorRef<A> {
 
 impl<A: Actor> Clone for ActorRef<A> {
     fn clone(&self) -> Self {
-        Self { cell: self.cell.clone(), _keep: self._keep.clone() }
+        Self { cell: self.cell.clone(), keep: self.keep.clone() }
     }
 }
 

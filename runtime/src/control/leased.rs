@@ -1,7 +1,7 @@
 //! A task that runs on a lease: what the driver holds of it while the owner decides.
 
 use super::command::Command;
-use crate::context::{Assigned, assigned};
+use crate::context::{Assigned, Cancellation, assigned};
 use crate::error::{Error, Result};
 use crate::object::Outcome;
 use crate::runtime;
@@ -10,7 +10,6 @@ use rayline_core::ids::{Attempt, LeaseId, TaskId};
 use rayline_core::owner::FailureKind;
 use rayline_core::resources::Grant;
 use rayline_exec::{CancelWatch, Function, Pool, Promise};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Wake, Waker};
 
@@ -40,7 +39,7 @@ pub(crate) struct LeasedTask<T: Send + Sync + 'static> {
     name: &'static str,
     attempt: Box<dyn Fn(u32) -> Result<T> + Send + Sync>,
     retries_after: fn(&Error) -> bool,
-    cancelled: Arc<AtomicBool>,
+    cancellation: Arc<Cancellation>,
     state: Mutex<State<T>>,
 }
 
@@ -59,7 +58,7 @@ impl<T: Send + Sync + 'static> LeasedTask<T> {
         retries_after: fn(&Error) -> bool,
     ) -> Arc<dyn Leased> {
         let state = Mutex::new(State { promise: Some(promise), watch: None, last_error: None });
-        Arc::new(Self { name, attempt, retries_after, cancelled: Arc::default(), state })
+        Arc::new(Self { name, attempt, retries_after, cancellation: Arc::default(), state })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -95,7 +94,7 @@ impl<T: Send + Sync + 'static> Leased for LeasedTask<T> {
             actor: None,
             lease: run.lease,
             grant: run.grant.clone(),
-            cancelled: self.cancelled.clone(),
+            cancellation: self.cancellation.clone(),
         });
         match assigned(&given, || (self.attempt)(run.attempt.0)) {
             Ok(value) => {
@@ -118,7 +117,7 @@ impl<T: Send + Sync + 'static> Leased for LeasedTask<T> {
     }
 
     fn tell_cancelled(&self) {
-        self.cancelled.store(true, Ordering::Release);
+        self.cancellation.tell();
     }
 
     fn name(&self) -> &'static str {
