@@ -293,14 +293,23 @@ impl<S: Send + Sync + 'static> Inner<S> {
     pub(crate) fn end_method(self: &Arc<Self>) {
         if self.turn.end_method() {
             self.schedule();
+        } else if self.ordered.load(Ordering::SeqCst) {
+            // At a shutdown nobody is blocked on it: see `end_all`.
+            self.call();
         }
     }
 
     /// The pool is shut down: in place of a runner, ends all that waits, and whatever comes before the turn is over.
-    fn end_all(&self) {
+    ///
+    /// Orders are carried out unless a method still goes on. It isn't waited for, as it may itself wait for a message that
+    /// it has yet to send; it calls for the orders when it ends.
+    fn end_all(self: &Arc<Self>) {
+        let may_obey = || self.ordered.load(Ordering::SeqCst) && self.turn.running() == 0;
         loop {
             self.end_queued(|| Fault::Shutdown);
-            if self.turn.yield_turn(|| self.inbox.is_empty()) {
+            if may_obey() {
+                self.obey();
+            } else if self.turn.yield_turn(|| self.inbox.is_empty() && !may_obey()) {
                 return;
             }
         }

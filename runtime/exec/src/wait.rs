@@ -157,7 +157,9 @@ pub fn wait_some<O>(handles: &[&Handle<O>], wanted: usize, deadline: Option<Inst
         Worker::with_current(|worker| {
             let enough = || count_done(handles, wanted) >= wanted;
             let is_awaited = |cell| handles.iter().take(AWAITED_MAX).any(|handle| handle.cell() == cell);
-            if worker.is_some_and(|worker| worker.help(is_awaited, enough)) || spin(enough) {
+            // Where some of them will do, or none in time, one that is run here may rightly wait for this very job.
+            let needs_all = wanted == handles.len() && deadline.is_none();
+            if worker.is_some_and(|worker| needs_all && worker.help(is_awaited, enough)) || spin(enough) {
                 return;
             }
             park_for_some(worker, handles, wanted, deadline);

@@ -355,3 +355,88 @@ fn a_crash_pauses_until_the_mailbox_is_opened_anew() {
     drop(mailbox);
     assert_eq!((lives.load(Ordering::SeqCst), told.stopped.load(Ordering::SeqCst)), (0, 1));
 }
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % below
+    }
+}
+
+/// Sends messages of every kind, some of which are dropped, cancelled, or wait for others.
+fn send_some(mailbox: &Mailbox<Log>, mut random: Random, messages: usize) -> Vec<Handle<Out>> {
+    let (promise, gate) = promise::<Gate, Out>();
+    let mut sent: Vec<Handle<Out>> = vec![gate.clone()];
+    for n in 0..messages {
+        let handle = match random.next(7) {
+            0 => mailbox.send_async((), Later(random.next(3) as usize)),
+            1 => mailbox.send_async((), Peek(sent[random.next(sent.len() as u64) as usize].clone())),
+            2 => mailbox.send((), Read(|log: &Log| log.lines.len())),
+            3 => {
+                let earlier = sent[random.next(sent.len() as u64) as usize].clone();
+                mailbox.send((Awaited::new(earlier), ()), Write(move |_: &mut Log, _| n))
+            }
+            4 if random.next(20) == 0 => mailbox.send((), Write(|_: &mut Log, ()| panic!("on purpose"))),
+            5 if random.next(20) == 0 => mailbox.send_async((), AsyncPanic),
+            _ => push(mailbox, n),
+        };
+        match random.next(8) {
+            0 => handle.cancel(),
+            1 => continue,
+            _ => {}
+        }
+        sent.push(handle);
+    }
+    promise.complete(Out::Value(0));
+    sent
+}
+
+fn random_life(seed: u64) {
+    let mut random = Random(seed);
+    let pool = pool(1 + random.next(3) as usize);
+    let (mailbox, _) = mailbox(pool, 1 + random.next(3) as usize);
+    let lives = Arc::new(AtomicUsize::new(0));
+    let messages = if cfg!(miri) { 10 } else { 200 };
+    let sent: Vec<_> = std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..2)
+            .map(|_| {
+                let (mailbox, random) = (&mailbox, Random(random.next(u64::MAX)));
+                scope.spawn(move || send_some(mailbox, random, messages))
+            })
+            .collect();
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_micros(random.next(300)));
+            mailbox.open(Log::living(&lives));
+            if random.next(4) == 0 {
+                mailbox.stop();
+            }
+        }
+        senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
+    });
+    if random.next(2) == 0 {
+        mailbox.open(Log::living(&lives));
+    }
+    mailbox.close(Arc::new("over"));
+    for handle in &sent {
+        assert!(handle.wait_until(Instant::now() + Duration::from_secs(60)), "a message never ends: seed {seed}");
+    }
+    pool.shutdown();
+    drop((sent, mailbox));
+    assert_eq!(lives.load(Ordering::SeqCst), 0, "actors are left: seed {seed}");
+}
+
+#[test]
+fn random_lives_end_and_leave_nothing() {
+    std::panic::set_hook(Box::new(|info| {
+        if !info.to_string().contains("on purpose") {
+            eprintln!("{info}");
+        }
+    }));
+    (1..=if cfg!(miri) { 3 } else { 200 }).for_each(random_life);
+}

@@ -283,3 +283,44 @@ fn more_jobs_may_wait_than_there_are_threads() {
     assert_eq!(pool.threads(), 4);
     pool.shutdown();
 }
+
+/// A job at one worker submits a child that waits for it, then calls `wait` with the child and what comes after 50 ms.
+fn waits_beside_a_child_that_waits_for_it(wait: fn(&Handle<Out>, &Handle<Out>)) {
+    let pool = pool(1);
+    let own = Arc::new(std::sync::OnceLock::<Handle<Out>>::new());
+    let known = own.clone();
+    let job = pool.submit(
+        (),
+        Run(move || {
+            while known.get().is_none() {
+                std::thread::yield_now();
+            }
+            let child = pool.submit((), Run(move || value(known.get().unwrap()) + 1));
+            let (promise, later) = promise::<Gate, Out>();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(50));
+                promise.complete(Out::Value(0));
+            });
+            wait(&child, &later);
+            3
+        }),
+    );
+    own.set(job.clone()).unwrap();
+    assert!(job.wait_until(Instant::now() + Duration::from_secs(20)), "it runs on its own stack what waits for it");
+    assert_eq!(value(&job), 3);
+    pool.shutdown();
+}
+
+#[test]
+fn waiting_for_some_runs_none_of_them() {
+    waits_beside_a_child_that_waits_for_it(|child, later| {
+        wait_some(&[child, later], 1, None);
+    });
+}
+
+#[test]
+fn waiting_until_a_deadline_runs_nothing() {
+    waits_beside_a_child_that_waits_for_it(|child, _| {
+        child.wait_until(Instant::now() + Duration::from_millis(30));
+    });
+}

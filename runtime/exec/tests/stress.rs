@@ -143,7 +143,7 @@ fn round(seed: u64) {
     std::thread::scope(|scope| {
         for _ in 0..1 + random.next(3) {
             let (random, live) = (Random(random.next(u64::MAX)), &live);
-            scope.spawn(move || submit_some(pool, random, live, 300));
+            scope.spawn(move || submit_some(pool, random, live, if cfg!(miri) { 12 } else { 300 }));
         }
     });
     pool.shutdown();
@@ -161,5 +161,5 @@ fn random_graphs_end_and_leave_nothing() {
     if let Ok(seed) = std::env::var("STRESS_SEED") {
         return round(seed.parse().unwrap());
     }
-    (1..=100).for_each(round);
+    (1..=if cfg!(miri) { 4 } else { 100 }).for_each(round);
 }
