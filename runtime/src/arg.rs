@@ -24,6 +24,7 @@ pub trait IntoArg<T> {
     fn into_slot(self) -> Self::Slot;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Data> IntoArg<T> for T {
     type Slot = Ready<T>;
 
@@ -50,31 +51,38 @@ impl<T: Data> IntoArg<T> for &ObjectRef<T> {
 
 /// An argument when the task runs.
 #[doc(hidden)]
-#[derive(Clone)]
 pub enum Arg<T> {
     Value(T),
     Ref(ObjectRef<T>),
 }
 
-impl<T> Arg<T> {
-    /// For a parameter `&T`.
-    #[inline]
-    pub fn shared(&self, task: &'static str) -> Result<&T> {
+// By `Data`, not `Clone` alone: what a type lacks is then said in its words.
+impl<T: Data> Clone for Arg<T> {
+    fn clone(&self) -> Self {
         match self {
-            Arg::Value(value) => Ok(value),
-            Arg::Ref(object) => object.peek().map_err(|error| Error::argument(task, error)),
+            Arg::Value(value) => Arg::Value(value.clone()),
+            Arg::Ref(object) => Arg::Ref(object.clone()),
         }
     }
 }
 
-impl<T: Clone> Arg<T> {
-    /// For a parameter `T`.
-    #[inline]
-    pub fn owned(self, task: &'static str) -> Result<T> {
-        match self {
-            Arg::Value(value) => Ok(value),
-            Arg::Ref(object) => object.take_ready().map_err(|error| Error::argument(task, error)),
-        }
+/// What a parameter `&T` borrows.
+#[doc(hidden)]
+#[inline]
+pub fn shared<'a, T>(arg: &'a Arg<T>, task: &'static str) -> Result<&'a T> {
+    match arg {
+        Arg::Value(value) => Ok(value),
+        Arg::Ref(object) => object.peek().map_err(|error| Error::argument(task, error)),
+    }
+}
+
+/// What a parameter `T` takes.
+#[doc(hidden)]
+#[inline]
+pub fn owned<T: Data>(arg: Arg<T>, task: &'static str) -> Result<T> {
+    match arg {
+        Arg::Value(value) => Ok(value),
+        Arg::Ref(object) => object.take_ready().map_err(|error| Error::argument(task, error)),
     }
 }
 

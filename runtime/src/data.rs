@@ -15,4 +15,21 @@ use serde::de::DeserializeOwned;
 )]
 pub trait Data: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Data for T {}
+
+/// A type that the macros have checked to be [`Data`]: an error here takes the place of those that would follow from it.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be a value of a task or an actor",
+    label = "needs `Serialize + Deserialize + Clone + Send + Sync + 'static`",
+    note = "derive `serde::Serialize`, `serde::Deserialize` and `Clone` for `{Self}`"
+)]
+pub trait Value {
+    type Itself;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Data> Value for T {
+    type Itself = T;
+}

@@ -31,7 +31,8 @@ enum Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The task returned an `Err`; [`Error::downcast_ref`] finds it.
+    /// The task returned an `Err`; [`Error::downcast_ref`] finds it. Where that is an error of this crate, of another task
+    /// or of an operation, it is the source.
     Failed {
         /// Which try it was, from 1.
         attempt: u32,
@@ -51,7 +52,7 @@ pub enum ErrorKind {
     Timeout(Duration),
     /// What the task or actor needs is more than there is.
     Infeasible(String),
-    /// The actor is dead.
+    /// The actor is dead; where it failed, the source says how.
     ActorDied {
         /// Why.
         cause: String,
@@ -101,7 +102,11 @@ impl Error {
         attempt: u32,
         error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        let source = Some(Source::Boxed(error.into()));
+        // An error of this crate stays in the chain, where a task hands on what another failed with.
+        let source = match error.into().downcast::<Error>() {
+            Ok(same) => Some(Source::Same(*same)),
+            Err(error) => Some(Source::Boxed(error)),
+        };
         Self(Arc::new(Inner { kind: ErrorKind::Failed { attempt }, task: Some(task), source }))
     }
 
@@ -110,6 +115,12 @@ impl Error {
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let message = text.unwrap_or("a panic without a message").to_owned();
         Self::in_task(ErrorKind::Panicked { message, attempt }, task)
+    }
+
+    /// The actor whose method `task` is died of `cause`, and of `source` where it failed.
+    pub(crate) fn actor_died(task: &'static str, cause: String, source: Option<Error>) -> Self {
+        let (kind, source) = (ErrorKind::ActorDied { cause }, source.map(Source::Same));
+        Self(Arc::new(Inner { kind, task: Some(task), source }))
     }
 
     /// `source` failed, and `task` needed it.
@@ -153,7 +164,8 @@ impl Error {
         }
     }
 
-    /// The task's own error, if that is why it failed and it has the type `E`; also where an argument failed so.
+    /// The error of type `E` that a task returned, if that is why it failed; also where an argument failed so, or where
+    /// a task handed on what another failed with.
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
         match &self.0.source {
             Some(Source::Boxed(error)) => error.downcast_ref(),
@@ -162,12 +174,12 @@ impl Error {
         }
     }
 
-    /// Whether the task, or an argument that it needed, panicked.
+    /// Whether the task panicked, or what it needed: an argument, its actor.
     pub fn is_panic(&self) -> bool {
         matches!(self.root().kind(), ErrorKind::Panicked { .. })
     }
 
-    /// Whether the task, or an argument that it needed, was cancelled.
+    /// Whether the task was cancelled, or an argument that it needed.
     pub fn is_cancelled(&self) -> bool {
         matches!(self.root().kind(), ErrorKind::Cancelled)
     }
@@ -195,6 +207,7 @@ impl Error {
             }
             ErrorKind::Group(why) => write!(f, "placement group: {why}"),
             ErrorKind::Stream => f.write_str("ended its stream early"),
+            ErrorKind::Shutdown if self.0.task.is_none() => f.write_str("the runtime was shut down"),
             ErrorKind::Shutdown => f.write_str("didn't run, as the runtime was shut down"),
             ErrorKind::AlreadyRunning => {
                 f.write_str("a runtime is running already; shut it down before starting another")

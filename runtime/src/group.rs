@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Declared, Options};
 use crate::runtime;
+use crate::wait::deadline;
 use rayline_core::controller::Strategy;
 use rayline_core::ids::{BundleId, GroupId};
 use rayline_core::resources::Demand;
@@ -109,7 +110,7 @@ impl PlacementGroup {
     /// # Errors
     /// [`ErrorKind::Group`] where it was removed.
     pub fn ready(&self, timeout: Option<Duration>) -> Result<bool> {
-        self.0.progress.wait(timeout.map(|timeout| Instant::now() + timeout))
+        self.0.progress.wait(timeout.and_then(deadline))
     }
 
     /// One of its bundles.

@@ -1,14 +1,16 @@
 //! References to values that are, or will be, somewhere.
 
+use crate::actor::Death;
 use crate::data::Data;
 use crate::error::{Error, ErrorKind, Result};
+use crate::wait::deadline;
 use rayline_exec::{Cancelled, Fault, Handle, Named};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A reference to a value that is, or will be, there. Cheap to clone (eight bytes and a count).
 ///
@@ -86,7 +88,13 @@ impl<T> ObjectRef<T> {
 
     /// Blocks for at most `timeout`; whether the value, or its failure, is there.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.handle.wait_until(Instant::now() + timeout)
+        match deadline(timeout) {
+            Some(deadline) => self.handle.wait_until(deadline),
+            None => {
+                self.handle.wait();
+                true
+            }
+        }
     }
 
     /// The value of a job that is done.
@@ -184,10 +192,12 @@ impl<T: Send + 'static> rayline_exec::Outcome for Outcome<T> {
     }
 }
 
-/// The error of a call whose mailbox was closed for `reason`: the text of why the actor is dead.
+/// The error of a call whose mailbox was closed for `reason`: a `Death`.
 fn closed(task: &'static str, reason: &(dyn std::any::Any + Send + Sync)) -> Error {
-    let cause = reason.downcast_ref::<String>().cloned().unwrap_or_default();
-    Error::in_task(ErrorKind::ActorDied { cause }, task)
+    match reason.downcast_ref::<Death>() {
+        Some(Death { cause, error }) => Error::actor_died(task, cause.clone(), error.clone()),
+        None => Error::actor_died(task, String::new(), None),
+    }
 }
 
 /// The future of a value; see [`ObjectRef`]'s `IntoFuture`.

@@ -5,7 +5,8 @@ use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::{context, io, registry};
 use rayline_core::ids::{NodeId, OwnerId};
-use rayline_exec::{Pool, PoolOptions, Published, blocking};
+use rayline_exec::{Current, Pool, PoolOptions, Published, blocking};
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,10 +32,9 @@ struct Live {
     closed: AtomicBool,
 }
 
-/// Keeps the runtime running; dropping it shuts it down.
+/// Keeps the runtime running; dropping it shuts this runtime down, and no other.
 #[must_use = "the runtime is shut down when this is dropped"]
-#[derive(Debug)]
-pub struct Runtime(());
+pub struct Runtime(&'static Live);
 
 /// Starts an embedded runtime with what the machine offers. Takes less than a millisecond; threads start as there is work.
 ///
@@ -55,8 +55,7 @@ pub fn init_with(config: Config) -> Result<Runtime> {
     if is_running() {
         return Err(Error::new(ErrorKind::AlreadyRunning));
     }
-    start(config)?;
-    Ok(Runtime(()))
+    start(config).map(Runtime)
 }
 
 /// Whether a runtime is running.
@@ -68,21 +67,39 @@ pub fn is_running() -> bool {
 /// [`ErrorKind::Shutdown`]; actors are dropped. Blocks until all its threads are gone.
 ///
 /// # Panics
-/// Inside a task, which would wait for itself.
+/// Inside a task, which would wait for itself; the runtime then goes on.
 pub fn shutdown() {
-    let _switch = lock_switch();
-    let Some(live) = LIVE.get() else { return };
-    if live.closed.swap(true, Ordering::AcqRel) {
-        return;
+    if let Some(live) = LIVE.get() {
+        live.shutdown();
     }
-    live.control.close();
-    live.pool.shutdown();
-    live.control.stop();
+}
+
+impl Live {
+    fn shutdown(&self) {
+        assert!(
+            Current::job().is_none(),
+            "a task can't shut down the runtime that it runs in: it would wait for itself"
+        );
+        let _switch = lock_switch();
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.control.close();
+        self.pool.shutdown();
+        self.control.stop();
+    }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        shutdown();
+        self.0.shutdown();
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.0.closed.load(Ordering::Acquire) { "shut down" } else { "running" };
+        write!(f, "Runtime({state})")
     }
 }
 

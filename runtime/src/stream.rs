@@ -7,6 +7,7 @@ use crate::object::{ObjectRef, Outcome};
 use crate::options::Declared;
 use crate::runtime;
 use crate::task::Unwatched;
+use crate::wait::deadline;
 use rayline_exec::{Function, Named, blocking};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -26,15 +27,33 @@ pub trait StreamTask: Send + Sync + 'static {
     fn run(args: Self::Args) -> Result<Items<Self::Item>>;
 }
 
-/// The iterator of a running stream.
+/// The iterator of a running stream. An error is its last item.
 #[doc(hidden)]
-pub type Items<T> = Box<dyn Iterator<Item = T> + Send>;
+pub type Items<T> = Box<dyn Iterator<Item = Result<T>> + Send>;
 
 /// References to the items of a task that returns an iterator, each as soon as it is there.
 ///
 /// The task runs ahead by at most `buffer` items (64 unless `#[task(buffer = …)]` says otherwise), then rests without
 /// holding a thread until the consumer has caught up. Dropping the stream ends the task at its next item. If the task
-/// fails, the last reference of the stream says how.
+/// fails, the last reference of the stream says how: it panics, or its iterator's items are `Result`s and one is an `Err`.
+///
+/// ```
+/// use rayline::prelude::*;
+///
+/// #[task(buffer = 8)]
+/// fn lines(text: String) -> impl Iterator<Item = Result<i64, std::num::ParseIntError>> + Send {
+///     text.lines().map(str::parse).collect::<Vec<_>>().into_iter()
+/// }
+///
+/// # fn main() -> rayline::Result<()> {
+/// let mut numbers = lines::remote("1\n2\nthree\n4".to_owned()).values();
+/// assert_eq!(numbers.next().transpose()?, Some(1));
+/// assert_eq!(numbers.next().transpose()?, Some(2));
+/// let error = numbers.next().transpose().unwrap_err();
+/// assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
+/// assert!(numbers.next().is_none());
+/// # Ok(()) }
+/// ```
 pub struct ObjectStream<T> {
     channel: Arc<Channel<T>>,
 }
@@ -84,7 +103,7 @@ impl<T: Data> ObjectStream<T> {
     /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) where nothing came within the time.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<ObjectRef<T>>> {
         self.channel
-            .next(Some(Instant::now() + timeout))
+            .next(deadline(timeout))
             .map_err(|TimedOut| Error::in_task(crate::error::ErrorKind::Timeout(timeout), self.channel.name))
     }
 
@@ -270,7 +289,8 @@ fn produce<T: Data>(mut guard: EndGuard<T>, mut items: Items<T>) {
     let Some(channel) = guard.0.clone() else { return };
     loop {
         match catch_unwind(AssertUnwindSafe(|| items.next())) {
-            Ok(Some(value)) => {
+            Ok(Some(Err(error))) => return end_with(guard, error),
+            Ok(Some(Ok(value))) => {
                 let item = ObjectRef::from_handle(rayline_exec::done::<Item, _>(Outcome(Ok(value))));
                 match channel.add(item, items) {
                     Some(rest) => items = rest,

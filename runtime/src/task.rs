@@ -13,6 +13,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A function that can be submitted; `#[task]` implements it.
+#[diagnostic::on_unimplemented(message = "`{Self}` isn't a task", note = "write `#[task]` above the function")]
 pub trait Task: Send + Sync + 'static {
     /// Its name, with the module's path.
     const NAME: &'static str;
@@ -35,6 +36,14 @@ pub trait Task: Send + Sync + 'static {
         false
     }
 }
+
+/// A generic task with its types.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` isn't a generic task with its types",
+    note = "`instantiate!` takes names of functions with `#[task]`, as in `instantiate!(sort<u32>);`"
+)]
+pub trait Instance {}
 
 /// A task that runs: its result, or the future of it.
 #[doc(hidden)]

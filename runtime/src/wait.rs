@@ -15,12 +15,17 @@ pub fn wait<T>(
     timeout: Option<Duration>,
 ) -> (Vec<ObjectRef<T>>, Vec<ObjectRef<T>>) {
     let handles: Vec<&Handle<Outcome<T>>> = refs.iter().map(ObjectRef::handle).collect();
-    wait_some(&handles, count, timeout.map(|timeout| Instant::now() + timeout));
+    wait_some(&handles, count, timeout.and_then(deadline));
     let (mut ready, mut late) = (Vec::with_capacity(count.min(refs.len())), Vec::with_capacity(refs.len()));
     for object in refs {
         if ready.len() < count && object.is_ready() { ready.push(object) } else { late.push(object) }
     }
     (ready, late)
+}
+
+/// When a wait that begins now is over; `None` for one that is longer than the clock can say: it has no end.
+pub(crate) fn deadline(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
 }
 
 /// Blocks until all are ready, and clones their values.
@@ -44,7 +49,7 @@ pub struct Completions<T> {
 impl<T> Completions<T> {
     /// The next that gets ready within `timeout`; `None` after the last, or when the time is over.
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<ObjectRef<T>> {
-        let (_, handle) = self.queue.next_until(Some(Instant::now() + timeout))?;
+        let (_, handle) = self.queue.next_until(deadline(timeout))?;
         Some(ObjectRef::from_handle(handle))
     }
 

@@ -2,13 +2,14 @@
 // In tests and what they call, an error is a failure.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::LONG;
 use rayline::prelude::*;
 use rayline::{Config, ErrorKind, Runtime, init_with};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-const LONG: Duration = Duration::from_secs(20);
 
 /// One runtime at a time: these tests share a process.
 static TURN: Mutex<()> = Mutex::new(());
@@ -130,6 +131,9 @@ fn groups_of_every_strategy() {
         let placed: Vec<_> = (0..2).map(|i| plain::call(7).place(group.bundle(i)).remote()).collect();
         assert!(placed.iter().all(|task| task.get_timeout(LONG).unwrap() == 7), "{strategy:?}");
     }
+    let one = PlacementGroup::reserve(Strategy::StrictSpread, [Bundle::cpu(1)]).unwrap();
+    assert!(one.ready(Some(LONG)).unwrap(), "one bundle fits on one node");
+    drop(one);
     let strict = PlacementGroup::reserve(Strategy::StrictSpread, [Bundle::cpu(1), Bundle::cpu(1)]).unwrap_err();
     assert!(strict.to_string().contains("needs 2 nodes"), "{strict}");
     let large = PlacementGroup::reserve(Strategy::Pack, [Bundle::cpu(64)]).unwrap_err();
@@ -154,6 +158,141 @@ fn a_removed_group_fails_what_waits_in_it() {
     drop(first);
     let third = PlacementGroup::reserve(Strategy::Pack, [Bundle::cpu(2)]).unwrap();
     assert!(third.ready(Some(LONG)).unwrap(), "what the first had is free");
+}
+
+/// Bytes, and ten-thousandths of CPUs, that are held now, and the most that were.
+static MEMORY: AtomicI64 = AtomicI64::new(0);
+static CPU: AtomicI64 = AtomicI64::new(0);
+
+/// Holds `amount` for a while, and returns how much was held with it.
+fn hold(of: &AtomicI64, amount: i64) -> i64 {
+    let held = of.fetch_add(amount, Ordering::SeqCst) + amount;
+    std::thread::sleep(Duration::from_millis(2));
+    of.fetch_sub(amount, Ordering::SeqCst);
+    held
+}
+
+#[task(cpu = 0, memory = "400 MiB")]
+fn large() -> i64 {
+    hold(&MEMORY, 400 << 20)
+}
+
+#[task(cpu = 0.5)]
+fn half_cpu() -> i64 {
+    hold(&CPU, 5_000)
+}
+
+#[task(cpu = 1, retries = 1, retry_on(any))]
+fn one_cpu() -> i64 {
+    hold(&CPU, 10_000)
+}
+
+#[task(cpu = 2)]
+fn two_cpus() -> i64 {
+    hold(&CPU, 20_000)
+}
+
+#[test]
+fn memory_is_counted() {
+    let (_turn, _runtime) = runtime();
+    let held: Vec<_> = (0..20).map(|_| large::remote()).collect();
+    let most = held.iter().map(|task| task.get_timeout(LONG).unwrap()).max().unwrap();
+    assert!(most <= 1 << 30, "{most} bytes were held at once, of 1 GiB");
+    assert_eq!(large::call().memory(1 << 30).remote().get_timeout(LONG).unwrap(), 400 << 20, "all of it is one's");
+}
+
+#[test]
+fn cpus_are_counted_in_fractions() {
+    let (_turn, _runtime) = runtime();
+    let tasks: Vec<_> =
+        (0..20).flat_map(|_| [half_cpu::remote(), one_cpu::remote(), two_cpus::remote(), half_cpu::remote()]).collect();
+    let most = tasks.iter().map(|task| task.get_timeout(LONG).unwrap()).max().unwrap();
+    assert!(most <= 20_000, "{most} ten-thousandths were held at once, of two CPUs");
+}
+
+#[task(cpu = 0, gpu = 1, returns = 2)]
+fn two_parts(x: i64) -> (i64, Vec<u32>) {
+    (x, hold_gpus())
+}
+
+#[test]
+fn a_task_with_several_returns_gets_what_it_needs() {
+    let (_turn, _runtime) = runtime();
+    let parts: Vec<_> = (0..10).map(two_parts::remote).collect();
+    for (x, (value, gpus)) in parts.iter().enumerate() {
+        assert_eq!(value.get_timeout(LONG).unwrap(), x as i64);
+        assert_eq!(gpus.get_timeout(LONG).unwrap().len(), 1, "it has a GPU");
+    }
+}
+
+static HELD: AtomicI64 = AtomicI64::new(0);
+
+#[task(cpu = 0, resources(license = 1))]
+fn hold_license() -> i64 {
+    HELD.store(1, Ordering::SeqCst);
+    while !context().cancelled() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    1
+}
+
+#[test]
+fn a_cancelled_task_gives_back_what_it_holds_or_waits_for() {
+    let (_turn, _runtime) = runtime();
+    let holder = hold_license::remote();
+    common::eventually("it holds the license", || HELD.load(Ordering::SeqCst) == 1);
+    let waiting: Vec<_> = (0..5).map(|_| licensed::remote()).collect();
+    assert!(!waiting[4].wait_timeout(Duration::from_millis(20)), "the license is taken");
+    waiting.iter().take(4).for_each(|task| task.clone().cancel());
+    assert!(waiting.iter().take(4).all(|task| task.get_timeout(LONG).unwrap_err().is_cancelled()));
+    assert!(!waiting[4].is_ready());
+    holder.clone().cancel();
+    assert_eq!(waiting[4].get_timeout(LONG).unwrap(), 1);
+    assert!(holder.wait_timeout(LONG));
+}
+
+#[test]
+fn a_group_waits_for_its_turn() {
+    let (_turn, _runtime) = runtime();
+    let bundles = || [Bundle::cpu(1).gpu(1), Bundle::cpu(1).gpu(1).resource("license", 1)];
+    let first = PlacementGroup::reserve(Strategy::StrictPack, bundles()).unwrap();
+    assert!(first.ready(Some(LONG)).unwrap());
+    assert_eq!(first.bundles(), 2);
+    let second = PlacementGroup::reserve(Strategy::StrictPack, bundles()).unwrap();
+    let placed = plain::call(3).place(second.bundle(1)).remote();
+    assert!(!placed.wait_timeout(Duration::from_millis(20)), "its group isn't there yet");
+    drop(first);
+    assert!(second.ready(Some(LONG)).unwrap());
+    assert_eq!(placed.get_timeout(LONG).unwrap(), 3);
+    let too_large = plain::call(1).cpu(2).place(second.bundle(0)).remote().get_timeout(LONG).unwrap_err();
+    assert!(matches!(too_large.kind(), ErrorKind::Infeasible(_)), "{too_large}");
+    let held = second.bundle(0);
+    drop(second);
+    assert_eq!(plain::call(4).place(held).remote().get_timeout(LONG).unwrap(), 4, "a bundle keeps its group");
+    let third = PlacementGroup::reserve(Strategy::Pack, bundles()).unwrap();
+    assert!(third.ready(Some(LONG)).unwrap(), "and gives it back");
+}
+
+#[test]
+#[should_panic = "bundle 2 of a group with 1 bundles"]
+fn a_group_has_no_further_bundles() {
+    let (_turn, _runtime) = runtime();
+    let group = PlacementGroup::reserve(Strategy::Pack, [Bundle::cpu(1)]).unwrap();
+    let _ = group.bundle(2);
+}
+
+#[test]
+fn a_dead_actor_gives_back_its_gpu() {
+    let (_turn, _runtime) = runtime();
+    for _ in 0..5 {
+        let actors = [Resident::create().cpu(0).gpu(1).remote(), Resident::create().cpu(0).gpu(1).remote()];
+        assert!(actors.iter().all(|actor| actor.gpus().get_timeout(LONG).unwrap() == 1));
+        let waiting = both_gpus::remote();
+        assert!(!waiting.wait_timeout(Duration::from_millis(5)), "the actors hold both");
+        actors[0].kill();
+        drop(actors);
+        assert_eq!(waiting.get_timeout(LONG).unwrap().len(), 2);
+    }
 }
 
 #[derive(Actor)]

@@ -15,7 +15,10 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     let function: ItemFn = syn::parse2(item)?;
     let signature = &function.sig;
     if !signature.inputs.is_empty() {
-        return Err(syn::Error::new(signature.inputs.span(), "`main` has no parameters"));
+        let error = syn::Error::new(signature.inputs.span(), "`main` has no parameters; read `std::env::args()` in it");
+        let (error, name) = (error.into_compile_error(), &signature.ident);
+        // Without it there would be a second error: that the program has no `main`.
+        return Ok(quote!(#error fn #name() {}));
     }
     let (attributes, visibility, name, output, body) =
         (&function.attrs, &function.vis, &signature.ident, &signature.output, &function.block);

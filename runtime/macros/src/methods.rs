@@ -1,6 +1,6 @@
 //! `#[methods]`.
 
-use crate::signature::{self, Output, Param};
+use crate::signature::{self, Output, Param, Shape};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::spanned::Spanned;
@@ -10,7 +10,9 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     if !options.is_empty() {
         return Err(syn::Error::new(options.span(), "#[methods] has no options; an actor's are in `#[actor(…)]`"));
     }
-    let block: ItemImpl = syn::parse2(item)?;
+    let block: ItemImpl = syn::parse2(item.clone()).map_err(|error| {
+        if is_impl(&item) { error } else { syn::Error::new(error.span(), "#[methods] is for an actor's `impl` block") }
+    })?;
     let actor = actor_type(&block)?;
     let (mut methods, mut constructor) = (Vec::new(), None);
     for item in &block.items {
@@ -18,7 +20,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
         match function.sig.receiver() {
             None if function.sig.ident == "new" => constructor = Some(expand_constructor(&actor, function)?),
             Some(receiver) if !matches!(function.vis, Visibility::Inherited) => {
-                methods.push(expand_method(&actor, function, receiver)?);
+                methods.push(Method::parse(&actor, function, receiver)?);
             }
             _ => {}
         }
@@ -27,7 +29,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
         syn::Error::new(block.self_ty.span(), "an actor needs a constructor: `pub fn new(…) -> Self`")
     })?;
     let reference = format_ident!("{actor}Ref");
-    let (senders, runners): (Vec<_>, Vec<_>) = methods.into_iter().unzip();
+    let (senders, runners) = (methods.iter().map(Method::sender), methods.iter().map(Method::runner));
     Ok(quote! {
         #[allow(clippy::ptr_arg)]
         #block
@@ -36,6 +38,10 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
         #(#runners)*
         #constructor
     })
+}
+
+fn is_impl(item: &TokenStream) -> bool {
+    item.clone().into_iter().any(|token| token.to_string() == "impl")
 }
 
 fn actor_type(block: &ItemImpl) -> Result<Ident> {
@@ -50,11 +56,29 @@ fn actor_type(block: &ItemImpl) -> Result<Ident> {
     }
 }
 
-fn docs(function: &ImplItemFn) -> impl Iterator<Item = &Attribute> {
-    function.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"))
+/// What neither a method nor a constructor may have.
+fn check(function: &ImplItemFn) -> Result<()> {
+    let signature = &function.sig;
+    if !signature.generics.params.is_empty() {
+        return Err(syn::Error::new(
+            signature.generics.span(),
+            "a method can't be generic: its messages have one type; take a concrete type, or leave out `pub` where it \
+             isn't to be called through the reference",
+        ));
+    }
+    match &signature.unsafety {
+        Some(unsafety) => Err(syn::Error::new(unsafety.span(), "a method can't be `unsafe`: anybody may call it")),
+        None => Ok(()),
+    }
+}
+
+/// The attributes of that name.
+fn attributes<'a>(function: &'a ImplItemFn, name: &'a str) -> impl Iterator<Item = &'a Attribute> {
+    function.attrs.iter().filter(move |attribute| attribute.path().is_ident(name))
 }
 
 fn expand_constructor(actor: &Ident, function: &ImplItemFn) -> Result<TokenStream> {
+    check(function)?;
     if let Some(asyncness) = &function.sig.asyncness {
         return Err(syn::Error::new(
             asyncness.span(),
@@ -64,15 +88,11 @@ fn expand_constructor(actor: &Ident, function: &ImplItemFn) -> Result<TokenStrea
     let params = signature::params(&function.sig)?;
     let (declare, slots): (Vec<_>, _) = (params.iter().map(Param::declare).collect(), signature::slots(&params));
     let (args, pattern) = (signature::args_type(&params), signature::args_pattern(&params));
-    let names = params.iter().map(|param| &param.name);
+    let names = signature::locals(&params);
     let name = quote!(<#actor as ::rayline::Actor>::TYPE);
     let resolve = signature::resolve(&params, &name);
     let (visibility, reference) = (&function.vis, format_ident!("{actor}Ref"));
-    let made = quote!(#actor::new(#(#names),*));
-    let made = match signature::output(&function.sig)? {
-        Output::Fallible(_) => quote!(#made.map_err(|error| ::rayline::internal::failed(#name, error))),
-        _ => quote!(::core::result::Result::Ok(#made)),
-    };
+    let made = signature::value(&signature::output(&function.sig)?, &quote!(#actor::new(#(#names),*)), &name);
     Ok(quote! {
         #[allow(clippy::too_many_arguments, dead_code)]
         impl #actor {
@@ -98,71 +118,108 @@ fn expand_constructor(actor: &Ident, function: &ImplItemFn) -> Result<TokenStrea
     })
 }
 
-/// The method of the reference that sends the message, and the type that runs it.
-fn expand_method(actor: &Ident, function: &ImplItemFn, receiver: &Receiver) -> Result<(TokenStream, TokenStream)> {
-    if receiver.reference.is_none() {
-        return Err(syn::Error::new(receiver.span(), "a method takes `&mut self` or `&self`; the actor stays"));
-    }
-    let params = signature::params(&function.sig)?;
-    let (ty, fallible) = match signature::output(&function.sig)? {
-        Output::Plain(ty) => (ty, false),
-        Output::Fallible(ty) => (ty, true),
-        Output::Stream(_) => {
+/// A method that the reference sends as a message.
+struct Method<'a> {
+    actor: &'a Ident,
+    function: &'a ImplItemFn,
+    is_mut: bool,
+    params: Vec<Param>,
+    output: Output,
+}
+
+impl<'a> Method<'a> {
+    fn parse(actor: &'a Ident, function: &'a ImplItemFn, receiver: &Receiver) -> Result<Self> {
+        check(function)?;
+        if receiver.reference.is_none() {
+            return Err(syn::Error::new(receiver.span(), "a method takes `&mut self` or `&self`; the actor stays"));
+        }
+        let (params, output) = (signature::params(&function.sig)?, signature::output(&function.sig)?);
+        if output.shape == Shape::Stream {
             return Err(syn::Error::new(function.sig.output.span(), "a method returns a value; streams are for tasks"));
         }
-    };
-    let (name, visibility, docs) = (&function.sig.ident, &function.vis, docs(function));
-    let (is_async, is_mut) = (function.sig.asyncness.is_some(), receiver.mutability.is_some());
-    let (kind, send) = match (is_async, is_mut) {
-        (false, true) => (quote!(MutMethod), quote!(send_mut)),
-        (false, false) => (quote!(RefMethod), quote!(send_ref)),
-        (true, true) => (quote!(AsyncMutMethod), quote!(send_async_mut)),
-        (true, false) => (quote!(AsyncRefMethod), quote!(send_async_ref)),
-    };
-    let runner = format_ident!("__{actor}_{name}");
-    let (declare, slots): (Vec<_>, _) = (params.iter().map(Param::declare).collect(), signature::slots(&params));
-    let sender = quote! {
-        #(#docs)*
-        #visibility fn #name(&self, #(#declare),*) -> ::rayline::ObjectRef<#ty> {
-            ::rayline::internal::#send::<#runner, _>(&self.0, #slots)
-        }
-    };
-    let (args, pattern) = (signature::args_type(&params), signature::args_pattern(&params));
-    let label = quote!(<Self as ::rayline::internal::#kind>::NAME);
-    let resolve = signature::resolve(&params, &label);
-    let names = params.iter().map(|param| &param.name);
-    let called = quote!(actor.#name(#(#names),*));
-    let called = if is_async { quote!(#called.await) } else { called };
-    let value = if fallible {
-        quote!(#called.map_err(|error| ::rayline::internal::failed(#label, error)))
-    } else {
-        quote!(::core::result::Result::Ok(#called))
-    };
-    let reference = if is_mut { quote!(&mut #actor) } else { quote!(&#actor) };
-    let (ret, body) = if is_async {
-        (
-            quote!(::rayline::internal::BoxFuture<'_, ::rayline::Result<#ty>>),
-            quote!(::std::boxed::Box::pin(async move { #resolve #value })),
-        )
-    } else {
-        (quote!(::rayline::Result<#ty>), quote!(#resolve #value))
-    };
-    let values = signature::assert_data(params.iter().map(|param| &param.ty).chain([&ty]));
-    let run = quote! {
-        #values
-        #[doc(hidden)]
-        #[allow(non_camel_case_types)]
-        struct #runner;
+        Ok(Self { actor, function, is_mut: receiver.mutability.is_some(), params, output })
+    }
 
-        impl ::rayline::internal::#kind for #runner {
-            type Actor = #actor;
-            type Args = #args;
-            type Output = #ty;
-            const NAME: &'static str = ::core::concat!(
-                ::core::module_path!(), "::", ::core::stringify!(#actor), "::", ::core::stringify!(#name)
-            );
-            fn call(actor: #reference, #pattern: Self::Args) -> #ret { #body }
+    fn is_async(&self) -> bool {
+        self.function.sig.asyncness.is_some()
+    }
+
+    /// The trait that says how it runs, and the function that sends it.
+    fn kind(&self) -> (TokenStream, TokenStream) {
+        match (self.is_async(), self.is_mut) {
+            (false, true) => (quote!(MutMethod), quote!(send_mut)),
+            (false, false) => (quote!(RefMethod), quote!(send_ref)),
+            (true, true) => (quote!(AsyncMutMethod), quote!(send_async_mut)),
+            (true, false) => (quote!(AsyncRefMethod), quote!(send_async_ref)),
         }
-    };
-    Ok((sender, run))
+    }
+
+    /// The type that stands for it.
+    fn runner_name(&self) -> Ident {
+        format_ident!("__{}_{}", self.actor, self.function.sig.ident)
+    }
+
+    /// The reference's method of the same name.
+    fn sender(&self) -> TokenStream {
+        let (name, visibility) = (&self.function.sig.ident, &self.function.vis);
+        let ty = &self.output.ty;
+        let (docs, cfgs) = (attributes(self.function, "doc"), attributes(self.function, "cfg"));
+        let (declare, slots) = (self.params.iter().map(Param::declare), signature::slots(&self.params));
+        let (runner, (_, send)) = (self.runner_name(), self.kind());
+        quote! {
+            #(#cfgs)*
+            #(#docs)*
+            #visibility fn #name(&self, #(#declare),*) -> ::rayline::ObjectRef<#ty> {
+                ::rayline::internal::#send::<#runner, _>(&self.0, #slots)
+            }
+        }
+    }
+
+    fn runner(&self) -> TokenStream {
+        let (name, actor, runner, ty) =
+            (&self.function.sig.ident, self.actor, self.runner_name(), signature::checked(&self.output.ty));
+        let (kind, _) = self.kind();
+        let (args, pattern) = (signature::args_type(&self.params), signature::args_pattern(&self.params));
+        let values = signature::assert_data(self.params.iter().map(|param| &param.ty).chain([&self.output.ty]));
+        let receiver = if self.is_mut { quote!(&mut #actor) } else { quote!(&#actor) };
+        let (ret, body) = self.body(&quote!(<Self as ::rayline::internal::#kind>::NAME));
+        let cfgs: Vec<_> = attributes(self.function, "cfg").collect();
+        quote! {
+            #(#cfgs)*
+            #values
+            #(#cfgs)*
+            #[doc(hidden)]
+            #[allow(non_camel_case_types)]
+            struct #runner;
+
+            #(#cfgs)*
+            impl ::rayline::internal::#kind for #runner {
+                type Actor = #actor;
+                type Args = #args;
+                type Output = #ty;
+                const NAME: &'static str = ::core::concat!(
+                    ::core::module_path!(), "::", ::core::stringify!(#actor), "::", ::core::stringify!(#name)
+                );
+                #[allow(clippy::let_unit_value, clippy::unit_arg)]
+                fn call(actor: #receiver, #pattern: Self::Args) -> #ret { #body }
+            }
+        }
+    }
+
+    /// What `call` of the runner returns, and its body.
+    fn body(&self, label: &TokenStream) -> (TokenStream, TokenStream) {
+        let (name, ty) = (&self.function.sig.ident, signature::checked(&self.output.ty));
+        let resolve = signature::resolve(&self.params, label);
+        let arguments = signature::locals(&self.params);
+        let called = quote!(actor.#name(#(#arguments),*));
+        if self.is_async() {
+            let value = signature::value(&self.output, &quote!(#called.await), label);
+            return (
+                quote!(::rayline::internal::BoxFuture<'_, ::rayline::Result<#ty>>),
+                quote!(::std::boxed::Box::pin(async move { #resolve #value })),
+            );
+        }
+        let value = signature::value(&self.output, &called, label);
+        (quote!(::rayline::Result<#ty>), quote!(#resolve #value))
+    }
 }

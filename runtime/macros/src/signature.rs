@@ -1,106 +1,127 @@
 //! What a function's signature says of a task or method.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{
-    FnArg, GenericArgument, Ident, Pat, PatType, PathArguments, Result, ReturnType, Signature, Type, TypeParamBound,
-    TypeReference, spanned::Spanned,
+    FnArg, GenericArgument, Ident, Pat, PatType, PathArguments, PathSegment, Result, ReturnType, Signature, Type,
+    TypeParamBound, TypeReference, spanned::Spanned,
 };
 
 /// One parameter: its name, the type of its value, and whether it is taken by reference.
 pub(crate) struct Param {
     pub(crate) name: Ident,
+    /// What generated code calls the argument: no name of the user's, not even the function's own, is hidden by it.
+    pub(crate) local: Ident,
     pub(crate) ty: Type,
     pub(crate) by_ref: bool,
 }
 
-/// What a function returns.
-pub(crate) enum Output {
-    /// `T`, or nothing.
-    Plain(Type),
-    /// `Result<T, E>`: the `T`.
-    Fallible(Type),
-    /// `impl Iterator<Item = T>`: the `T`.
-    Stream(Type),
+/// What a function returns: values of type `ty`, or in place of each an error where it is fallible.
+pub(crate) struct Output {
+    pub(crate) shape: Shape,
+    pub(crate) ty: Type,
+    pub(crate) fallible: bool,
+}
+
+/// How many values a function returns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `T`, `Result<T, E>`, or nothing.
+    One,
+    /// `impl Iterator<Item = T>`, `impl Iterator<Item = Result<T, E>>`.
+    Stream,
 }
 
 /// The parameters but the receiver.
 pub(crate) fn params(signature: &Signature) -> Result<Vec<Param>> {
-    signature
-        .inputs
-        .iter()
-        .filter_map(|input| match input {
-            FnArg::Receiver(_) => None,
-            FnArg::Typed(param) => Some(parse_param(param)),
-        })
-        .collect()
+    let typed = signature.inputs.iter().filter_map(|input| match input {
+        FnArg::Receiver(_) => None,
+        FnArg::Typed(param) => Some(param),
+    });
+    typed.enumerate().map(|(index, param)| parse_param(index, param)).collect()
 }
 
-fn parse_param(param: &PatType) -> Result<Param> {
-    let Pat::Ident(pat) = &*param.pat else {
-        return Err(syn::Error::new(
-            param.pat.span(),
-            "a parameter of a task or method must be a plain name; take it apart inside the body",
-        ));
+fn parse_param(index: usize, param: &PatType) -> Result<Param> {
+    let advice = match &*param.pat {
+        Pat::Ident(pat) => return typed_param(index, pat.ident.clone(), &param.ty),
+        Pat::Wild(_) => "a parameter of a task or method needs a name, such as `_unused`",
+        _ => "a parameter of a task or method must be a plain name; take it apart inside the body",
     };
-    let name = pat.ident.clone();
-    match &*param.ty {
-        Type::Reference(TypeReference { mutability: Some(_), .. }) => Err(syn::Error::new(
-            param.ty.span(),
-            "a task can't take `&mut`: values are shared; take the value and return the changed one",
-        )),
-        Type::Reference(reference) => borrowed(name, reference),
-        Type::ImplTrait(_) => Err(syn::Error::new(
-            param.ty.span(),
-            "a parameter of a task needs a named type; use a type parameter of the function",
-        )),
-        ty => Ok(Param { name, ty: ty.clone(), by_ref: false }),
-    }
+    Err(syn::Error::new(param.pat.span(), advice))
 }
 
-fn borrowed(name: Ident, reference: &TypeReference) -> Result<Param> {
+fn typed_param(index: usize, name: Ident, ty: &Type) -> Result<Param> {
+    let advice = match ty {
+        Type::Reference(TypeReference { mutability: Some(_), .. }) => {
+            "values are shared, so nobody can take `&mut`; take the value and return the changed one"
+        }
+        Type::Reference(reference) => {
+            check_borrowed(reference)?;
+            return Ok(Param::new(index, name, &reference.elem, true));
+        }
+        Type::ImplTrait(_) => "a parameter needs a named type; use a type parameter of the function",
+        Type::Ptr(_) => "a pointer can't travel; take the value, or `&T`",
+        _ => return Ok(Param::new(index, name, ty, false)),
+    };
+    Err(syn::Error::new(ty.span(), advice))
+}
+
+/// What `&` may not stand before.
+fn check_borrowed(reference: &TypeReference) -> Result<()> {
     let advice = match &*reference.elem {
-        Type::Path(path) if path.path.is_ident("str") => Some("`&str` can't be a value by itself; take `&String`"),
-        Type::Slice(_) => Some("a slice can't be a value by itself; take `&Vec<T>` or `&Tensor<T>`"),
-        Type::TraitObject(_) => Some("a trait object can't travel; take a concrete type"),
-        _ => None,
+        Type::Path(path) if path.path.is_ident("str") => "`&str` can't be a value by itself; take `&String`",
+        Type::Slice(_) => "a slice can't be a value by itself; take `&Vec<T>` or `&Tensor<T>`",
+        Type::TraitObject(_) => "a trait object can't travel; take a concrete type",
+        Type::ImplTrait(_) => "a parameter needs a named type; use a type parameter of the function",
+        Type::Reference(_) => "one `&` is enough: it borrows the shared value",
+        _ => return Ok(()),
     };
-    match advice {
-        Some(advice) => Err(syn::Error::new(reference.span(), advice)),
-        None => Ok(Param { name, ty: (*reference.elem).clone(), by_ref: true }),
-    }
+    Err(syn::Error::new(reference.span(), advice))
 }
 
 /// What the function returns, by the look of its type.
 pub(crate) fn output(signature: &Signature) -> Result<Output> {
     let ty = match &signature.output {
-        ReturnType::Default => return Ok(Output::Plain(syn::parse_quote!(()))),
+        ReturnType::Default => return Ok(Output { shape: Shape::One, ty: syn::parse_quote!(()), fallible: false }),
         ReturnType::Type(_, ty) => &**ty,
     };
-    match ty {
-        Type::ImplTrait(bounds) => {
-            let item = bounds.bounds.iter().find_map(iterator_item);
-            let item = item.ok_or_else(|| {
-                syn::Error::new(ty.span(), "a task returns a named type, or `impl Iterator<Item = T> + Send`")
-            })?;
-            Ok(Output::Stream(item))
-        }
+    let Type::ImplTrait(bounds) = ty else { return fallible(Shape::One, ty) };
+    let item = bounds.bounds.iter().find_map(iterator_item).ok_or_else(|| unnamed(ty))?;
+    fallible(Shape::Stream, &item)
+}
+
+/// Looks whether each value of type `ty` is a `Result`, and into it.
+fn fallible(shape: Shape, ty: &Type) -> Result<Output> {
+    let (ty, fallible) = match ty {
         Type::Path(path) => match path.path.segments.last() {
-            Some(segment) if segment.ident == "Result" => Ok(Output::Fallible(first_argument(&segment.arguments)?)),
-            _ => Ok(Output::Plain(ty.clone())),
+            Some(segment) if segment.ident == "Result" => (first_argument(segment)?, true),
+            _ => (ty.clone(), false),
         },
-        Type::Reference(_) => Err(syn::Error::new(ty.span(), "a task can't return a reference; return an owned value")),
-        _ => Ok(Output::Plain(ty.clone())),
+        _ => (ty.clone(), false),
+    };
+    match &ty {
+        Type::Reference(_) => {
+            Err(syn::Error::new(ty.span(), "a task or method can't return a reference; return an owned value"))
+        }
+        Type::ImplTrait(_) => Err(unnamed(&ty)),
+        _ => Ok(Output { shape, ty, fallible }),
     }
 }
 
-fn first_argument(arguments: &PathArguments) -> Result<Type> {
-    if let PathArguments::AngleBracketed(arguments) = arguments
+fn unnamed(ty: &Type) -> syn::Error {
+    syn::Error::new(
+        ty.span(),
+        "a task returns a named type, or `impl Iterator<Item = T> + Send`, where `T` may be a `Result`",
+    )
+}
+
+fn first_argument(result: &PathSegment) -> Result<Type> {
+    if let PathArguments::AngleBracketed(arguments) = &result.arguments
         && let Some(GenericArgument::Type(ty)) = arguments.args.first()
     {
         return Ok(ty.clone());
     }
-    Err(syn::Error::new(arguments.span(), "a `Result` must name its type here, as in `Result<T>`"))
+    Err(syn::Error::new(result.span(), "a `Result` must name its type here, as in `Result<T>`"))
 }
 
 fn iterator_item(bound: &TypeParamBound) -> Option<Type> {
@@ -114,6 +135,11 @@ fn iterator_item(bound: &TypeParamBound) -> Option<Type> {
 }
 
 impl Param {
+    fn new(index: usize, name: Ident, ty: &Type, by_ref: bool) -> Self {
+        let local = format_ident!("argument_{index}", span = Span::mixed_site());
+        Self { name, local, ty: ty.clone(), by_ref }
+    }
+
     /// `name: impl IntoArg<T>`.
     pub(crate) fn declare(&self) -> TokenStream {
         let Param { name, ty, .. } = self;
@@ -124,7 +150,7 @@ impl Param {
 /// The type of the arguments when the function runs: a list of `Arg`s.
 pub(crate) fn args_type(params: &[Param]) -> TokenStream {
     params.iter().rfold(quote!(()), |rest, param| {
-        let ty = &param.ty;
+        let ty = checked(&param.ty);
         quote!((::rayline::internal::Arg<#ty>, #rest))
     })
 }
@@ -140,32 +166,49 @@ pub(crate) fn slots(params: &[Param]) -> TokenStream {
 /// The pattern that takes the list of `Arg`s apart.
 pub(crate) fn args_pattern(params: &[Param]) -> TokenStream {
     params.iter().rfold(quote!(()), |rest, param| {
-        let name = &param.name;
-        quote!((#name, #rest))
+        let local = &param.local;
+        quote!((#local, #rest))
     })
 }
 
-/// `let x = x.owned(NAME)?;` and `let x = x.shared(NAME)?;`, leaving with the error in `fail`.
+/// The arguments of the call, once they are resolved.
+pub(crate) fn locals(params: &[Param]) -> impl Iterator<Item = &Ident> {
+    params.iter().map(|param| &param.local)
+}
+
+/// Makes values of the `Arg`s, under the same names; leaves with the error where there is none.
 pub(crate) fn resolve(params: &[Param], name: &TokenStream) -> TokenStream {
-    let each = params.iter().map(|param| {
-        let ident = &param.name;
-        if param.by_ref {
-            quote!(let #ident = #ident.shared(#name)?;)
+    let each = params.iter().map(|Param { local, by_ref, .. }| {
+        if *by_ref {
+            quote!(let #local = ::rayline::internal::shared(&#local, #name)?;)
         } else {
-            quote!(let #ident = #ident.owned(#name)?;)
+            quote!(let #local = ::rayline::internal::owned(#local, #name)?;)
         }
     });
     quote!(#(#each)*)
 }
 
+/// What the function gave as a `rayline::Result`.
+pub(crate) fn value(output: &Output, given: &TokenStream, name: &TokenStream) -> TokenStream {
+    if output.fallible {
+        quote!(#given.map_err(|error| ::rayline::internal::failed(#name, error)))
+    } else {
+        quote!(::core::result::Result::Ok(#given))
+    }
+}
+
+/// The type itself, where it can be a value.
+pub(crate) fn checked(ty: &Type) -> TokenStream {
+    quote_spanned!(ty.span()=> <#ty as ::rayline::internal::Value>::Itself)
+}
+
 /// Says at each type, in the words of `Data`, where it can't be a value.
 pub(crate) fn assert_data<'a>(types: impl Iterator<Item = &'a Type>) -> TokenStream {
-    let each = types.map(|ty| quote_spanned!(ty.span()=> is_data::<#ty>();));
+    let each = types.map(checked);
     quote! {
-        const _: fn() = || {
-            #[allow(dead_code)]
-            fn is_data<T: ::rayline::Data>() {}
-            #(#each)*
+        const _: () = {
+            #[allow(dead_code, clippy::too_many_arguments)]
+            fn are_values(#(_: #each),*) {}
         };
     }
 }

@@ -1,12 +1,12 @@
 //! `#[task]` and `instantiate!`.
 
 use crate::options::{Kind, Options};
-use crate::signature::{self, Output, Param};
-use proc_macro2::TokenStream;
+use crate::signature::{self, Output, Param, Shape};
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{FnArg, GenericParam, Ident, ItemFn, Path, Result, Token, Type};
+use syn::{FnArg, GenericParam, Ident, Item, ItemFn, Path, Result, Token, Type};
 
 /// A task, parsed.
 struct Task {
@@ -17,7 +17,7 @@ struct Task {
 }
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let function: ItemFn = syn::parse2(item)?;
+    let function = parse(item)?;
     check(&function)?;
     let task = Task {
         options: Options::parse(options, Kind::Task)?,
@@ -27,6 +27,20 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     };
     task.check()?;
     Ok(task.expand())
+}
+
+fn parse(item: TokenStream) -> Result<ItemFn> {
+    match syn::parse2(item.clone()) {
+        Ok(function) => Ok(function),
+        // Another item than a function is the mistake; within a function it is elsewhere, and syn says where.
+        Err(_) if matches!(syn::parse2(item.clone()), Ok(other) if !matches!(other, Item::Fn(_) | Item::Verbatim(_))) => {
+            Err(syn::Error::new_spanned(
+                item,
+                "#[task] is for functions; a type becomes an actor by `#[derive(Actor)]`",
+            ))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What no task may have.
@@ -57,28 +71,13 @@ fn check(function: &ItemFn) -> Result<()> {
 
 impl Task {
     fn check(&self) -> Result<()> {
-        if let Output::Stream(_) = self.output {
-            if let Some(param) = self.params.iter().find(|param| param.by_ref) {
-                return Err(syn::Error::new(
-                    param.ty.span(),
-                    "a task that returns an iterator takes its parameters by value, as the iterator outlives the call",
-                ));
-            }
-            if let Some(option) = self.options.leased() {
-                return Err(syn::Error::new(
-                    option.span(),
-                    format!("a task that returns an iterator can't have `{option}` yet: it runs as a plain task"),
-                ));
-            }
-            if let Some(asyncness) = &self.function.sig.asyncness {
-                return Err(syn::Error::new(asyncness.span(), "a task that returns an iterator can't be `async`"));
-            }
+        if self.output.shape == Shape::Stream {
+            self.check_stream()?;
+        } else if let Some(key) = self.options.given("buffer") {
+            return Err(syn::Error::new(key.span(), "`buffer` is for tasks that return an iterator"));
         }
         let Some((parts, span)) = self.options.returns else { return Ok(()) };
-        let (Output::Plain(ty) | Output::Fallible(ty)) = &self.output else {
-            return Err(syn::Error::new(span, "`returns` is for tuples; a stream has its items"));
-        };
-        match ty {
+        match &self.output.ty {
             Type::Tuple(tuple) if tuple.elems.len() == parts => Ok(()),
             _ => Err(syn::Error::new(
                 span,
@@ -87,37 +86,68 @@ impl Task {
         }
     }
 
+    fn check_stream(&self) -> Result<()> {
+        if let Some(param) = self.params.iter().find(|param| param.by_ref) {
+            return Err(syn::Error::new(
+                param.ty.span(),
+                "a task that returns an iterator takes its parameters by value, as the iterator outlives the call",
+            ));
+        }
+        if let Some(asyncness) = &self.function.sig.asyncness {
+            return Err(syn::Error::new(asyncness.span(), "a task that returns an iterator can't be `async`"));
+        }
+        if let Some(returns) = self.options.given("returns") {
+            return Err(syn::Error::new(returns.span(), "`returns` is for tuples; a stream has its items"));
+        }
+        let held = ["cpu", "gpu", "memory", "resources", "retries", "retry_on"];
+        match held.into_iter().find_map(|name| self.options.given(name)) {
+            Some(key) => Err(syn::Error::new(
+                key.span(),
+                format!(
+                    "`{key}` isn't for tasks that return an iterator: a stream rests without holding anything; let it \
+                     submit tasks that do"
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn expand(&self) -> TokenStream {
         let function = &self.function;
         // A slice can't be a value by itself, so `&Vec<T>` is what a task takes.
         let function = quote!(#[allow(clippy::ptr_arg)] #function);
         let (definition, implementation, face) = (self.definition(), self.implementation(), self.face());
-        if !self.type_params().is_empty() {
-            return quote!(#function #definition #implementation #face);
+        if self.is_generic() {
+            let instance = self.instance();
+            return quote!(#function #definition #implementation #face #instance);
         }
-        let (Output::Plain(output) | Output::Fallible(output) | Output::Stream(output)) = &self.output;
-        let types = self.params.iter().map(|param| &param.ty).chain([output]);
-        let (values, register) = (signature::assert_data(types), registration(&self.name(), &quote!()));
-        quote!(#function #definition #implementation #face #values #register)
+        let types = self.params.iter().map(|param| &param.ty).chain([&self.output.ty]);
+        let (values, register) = (signature::assert_data(types), registration(self.name(), &quote!()));
+        quote!(#function #values #definition #implementation #face #register)
     }
 
-    fn name(&self) -> Ident {
-        self.function.sig.ident.clone()
+    fn name(&self) -> &Ident {
+        &self.function.sig.ident
     }
 
-    fn type_params(&self) -> Vec<Ident> {
-        self.function.sig.generics.type_params().map(|param| param.ident.clone()).collect()
+    fn is_generic(&self) -> bool {
+        !self.function.sig.generics.params.is_empty()
+    }
+
+    /// The names of its generic parameters.
+    fn generics(&self) -> Vec<&Ident> {
+        self.function.sig.generics.params.iter().filter_map(generic_name).collect()
     }
 
     /// The type that stands for the task, beside the function of the same name.
     fn definition(&self) -> TokenStream {
-        let (name, visibility, params) = (self.name(), &self.function.vis, self.type_params());
-        let generics = &self.function.sig.generics;
+        let (name, visibility, generics) = (self.name(), &self.function.vis, &self.function.sig.generics);
+        let types = generics.type_params().map(|param| &param.ident);
         let doc = format!("The task [`{name}()`]({name}()): `{name}::remote(…)` submits it.");
         quote! {
             #[doc = #doc]
-            #[allow(non_camel_case_types)]
-            #visibility struct #name #generics { _task: ::core::marker::PhantomData<fn() -> (#(#params,)*)> }
+            #[allow(non_camel_case_types, dead_code)]
+            #visibility struct #name #generics { _task: ::core::marker::PhantomData<fn() -> (#(#types,)*)> }
         }
     }
 
@@ -127,23 +157,18 @@ impl Task {
         let (args, pattern) = (signature::args_type(&self.params), signature::args_pattern(&self.params));
         let label = match &self.options.name {
             Some(name) => quote!(#name),
-            None => label(&name),
+            None => label(name),
         };
         let declared = self.options.declared(Kind::Task);
         let (the_trait, associated, signature, body) = self.body();
         let retries = self.retries();
-        let is_async = self.function.sig.asyncness.is_some();
-        let is_async = match self.output {
-            Output::Stream(_) => quote!(),
-            _ => quote!(const IS_ASYNC: bool = #is_async;),
-        };
         quote! {
             impl #impl_generics #the_trait for #name #type_generics #where_clause {
                 const NAME: &'static str = #label;
                 const OPTIONS: ::rayline::internal::Declared = #declared;
-                #is_async
                 type Args = #args;
                 #associated
+                #[allow(clippy::let_unit_value, clippy::unit_arg)]
                 fn run(#pattern: Self::Args) -> #signature { #body }
                 #retries
             }
@@ -152,46 +177,48 @@ impl Task {
 
     /// The trait, its type, the type that `run` returns, and its body.
     fn body(&self) -> (TokenStream, TokenStream, TokenStream, TokenStream) {
-        let internal = quote!(::rayline::internal);
-        let name_expr = quote!(<Self as ::rayline::Task>::NAME);
-        match &self.output {
-            Output::Stream(item) => {
-                let stream_name = quote!(<Self as #internal::StreamTask>::NAME);
-                let (resolve, call) = (signature::resolve(&self.params, &stream_name), self.call());
-                (
-                    quote!(#internal::StreamTask),
-                    quote!(type Item = #item;),
-                    quote!(::rayline::Result<#internal::Items<#item>>),
-                    quote!(#resolve ::core::result::Result::Ok(::std::boxed::Box::new(#call))),
-                )
-            }
-            Output::Plain(ty) | Output::Fallible(ty) => {
-                let (resolve, call) = (signature::resolve(&self.params, &name_expr), self.call());
-                let value = self.value(&call, &name_expr);
-                let run = if self.function.sig.asyncness.is_some() {
-                    quote!(#internal::Invocation::Pending(::std::boxed::Box::pin(async move { #resolve #value })))
-                } else {
-                    quote!(#internal::Invocation::Done((move || { #resolve #value })()))
-                };
-                (quote!(::rayline::Task), quote!(type Output = #ty;), quote!(#internal::Invocation<#ty>), run)
-            }
+        let (internal, ty) = (quote!(::rayline::internal), signature::checked(&self.output.ty));
+        if self.output.shape == Shape::Stream {
+            let name = quote!(<Self as #internal::StreamTask>::NAME);
+            let (resolve, call) = (signature::resolve(&self.params, &name), self.call());
+            let item = self.value(&quote!(item), &name);
+            return (
+                quote!(#internal::StreamTask),
+                quote!(type Item = #ty;),
+                quote!(::rayline::Result<#internal::Items<#ty>>),
+                quote! {
+                    #resolve
+                    let items = #call;
+                    ::core::result::Result::Ok(::std::boxed::Box::new(::core::iter::Iterator::map(items, |item| #item)))
+                },
+            );
         }
+        let name = quote!(<Self as ::rayline::Task>::NAME);
+        let (resolve, value) = (signature::resolve(&self.params, &name), self.value(&self.call(), &name));
+        let is_async = self.is_async();
+        let associated = quote!(const IS_ASYNC: bool = #is_async; type Output = #ty;);
+        let run = if is_async {
+            quote!(#internal::Invocation::Pending(::std::boxed::Box::pin(async move { #resolve #value })))
+        } else {
+            quote!(#internal::Invocation::Done((move || { #resolve #value })()))
+        };
+        (quote!(::rayline::Task), associated, quote!(#internal::Invocation<#ty>), run)
+    }
+
+    fn is_async(&self) -> bool {
+        self.function.sig.asyncness.is_some()
     }
 
     fn call(&self) -> TokenStream {
-        let (name, type_params) = (self.name(), self.type_params());
-        let names = self.params.iter().map(|param| &param.name);
-        let turbofish = if type_params.is_empty() { quote!() } else { quote!(::<#(#type_params),*>) };
-        let call = quote!(#name #turbofish (#(#names),*));
-        if self.function.sig.asyncness.is_some() { quote!(#call.await) } else { call }
+        let (name, generics, arguments) = (self.name(), self.generics(), signature::locals(&self.params));
+        let turbofish = if generics.is_empty() { quote!() } else { quote!(::<#(#generics),*>) };
+        let call = quote!(#name #turbofish (#(#arguments),*));
+        if self.is_async() { quote!(#call.await) } else { call }
     }
 
-    /// The call as a `rayline::Result`.
-    fn value(&self, call: &TokenStream, name: &TokenStream) -> TokenStream {
-        match self.output {
-            Output::Fallible(_) => quote!(#call.map_err(|error| ::rayline::internal::failed(#name, error))),
-            _ => quote!(::core::result::Result::Ok(#call)),
-        }
+    /// What the function gave as a `rayline::Result`.
+    fn value(&self, given: &TokenStream, name: &TokenStream) -> TokenStream {
+        signature::value(&self.output, given, name)
     }
 
     fn retries(&self) -> TokenStream {
@@ -212,20 +239,18 @@ impl Task {
 
     /// `remote` and `call`.
     fn face(&self) -> TokenStream {
-        let (name, visibility) = (self.name(), &self.function.vis);
+        let (name, visibility, ty) = (self.name(), &self.function.vis, &self.output.ty);
         let (impl_generics, type_generics, where_clause) = self.function.sig.generics.split_for_impl();
         let declare: Vec<_> = self.params.iter().map(Param::declare).collect();
         let slots = signature::slots(&self.params);
         let internal = quote!(::rayline::internal);
-        let (ret, submit) = match (&self.output, self.options.returns) {
-            (Output::Stream(item), _) => (quote!(::rayline::ObjectStream<#item>), quote!(remote_stream)),
-            (Output::Plain(ty) | Output::Fallible(ty), Some(_)) => {
+        let (ret, submit) = match self.output.shape {
+            Shape::Stream => (quote!(::rayline::ObjectStream<#ty>), quote!(remote_stream)),
+            Shape::One if self.options.returns.is_some() => {
                 (quote!(<#ty as #internal::Parts>::Refs), quote!(remote_parts))
             }
-            (Output::Plain(ty) | Output::Fallible(ty), None) if self.function.sig.asyncness.is_some() => {
-                (quote!(::rayline::ObjectRef<#ty>), quote!(remote_async))
-            }
-            (Output::Plain(ty) | Output::Fallible(ty), None) => (quote!(::rayline::ObjectRef<#ty>), quote!(remote)),
+            Shape::One if self.is_async() => (quote!(::rayline::ObjectRef<#ty>), quote!(remote_async)),
+            Shape::One => (quote!(::rayline::ObjectRef<#ty>), quote!(remote)),
         };
         let call = self.prepared_call(&declare, &slots);
         quote! {
@@ -239,7 +264,7 @@ impl Task {
     }
 
     fn prepared_call(&self, declare: &[TokenStream], slots: &TokenStream) -> TokenStream {
-        if matches!(self.output, Output::Stream(_)) || self.options.returns.is_some() {
+        if self.output.shape == Shape::Stream || self.options.returns.is_some() {
             return quote!();
         }
         let (visibility, args) = (&self.function.vis, signature::args_type(&self.params));
@@ -249,6 +274,21 @@ impl Task {
                 ::rayline::Call::new(#slots)
             }
         }
+    }
+
+    /// What only a generic task has: `instantiate!` may name it.
+    fn instance(&self) -> TokenStream {
+        let name = self.name();
+        let (impl_generics, type_generics, where_clause) = self.function.sig.generics.split_for_impl();
+        quote!(impl #impl_generics ::rayline::internal::Instance for #name #type_generics #where_clause {})
+    }
+}
+
+fn generic_name(param: &GenericParam) -> Option<&Ident> {
+    match param {
+        GenericParam::Type(param) => Some(&param.ident),
+        GenericParam::Const(param) => Some(&param.ident),
+        GenericParam::Lifetime(_) => None,
     }
 }
 
@@ -278,7 +318,7 @@ pub(crate) fn instantiate(instances: TokenStream) -> Result<TokenStream> {
     let parser = Punctuated::<Path, Token![,]>::parse_terminated;
     let instances = syn::parse::Parser::parse2(parser, instances)?;
     if instances.is_empty() {
-        return Err(syn::Error::new(proc_macro2::Span::call_site(), "name an instance: `instantiate!(sort<u32>);`"));
+        return Err(syn::Error::new(Span::call_site(), "name an instance: `instantiate!(sort<u32>);`"));
     }
     let each = instances.iter().map(|path| {
         let last = path.segments.last().expect("a path has a last segment");
@@ -293,8 +333,8 @@ pub(crate) fn instantiate(instances: TokenStream) -> Result<TokenStream> {
         Ok(quote! {
             #register
             const _: fn() = || {
-                fn is_task<T: ::rayline::Task>() {}
-                is_task::<#path>();
+                fn is_instance<T: ::rayline::internal::Instance>() {}
+                is_instance::<#path>();
             };
         })
     });

@@ -11,6 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// Results that were delivered aren't delivered again.
 ///
 /// Source: Moritz et al., OSDI'18, §4.2.3 and Figure 11b.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` declares `checkpoint`, but can't be saved",
+    label = "needs `impl Checkpoint for {Self}`"
+)]
 pub trait Checkpoint: Sized {
     /// What is saved.
     type State: Data;

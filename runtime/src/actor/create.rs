@@ -66,7 +66,7 @@ where
         let actor = ActorRef::new(cell.clone(), detached);
         begin(Box::new(move |ready| match ready {
             Ok((spec, bundle)) => runtime::control().create_actor(cell, spec, bundle),
-            Err(error) => cell.close(error.to_string()),
+            Err(error) => cell.close(error.to_string(), false),
         }));
         A::wrap(actor)
     }
@@ -74,8 +74,9 @@ where
     /// Finds the live actor of its name, or creates it. Blocks until one of the two is done.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongActorType`] where the live actor is of another type, [`ErrorKind::Infeasible`] where it can't be
-    /// created, [`ErrorKind::Config`] without a name.
+    /// [`ErrorKind::WrongActorType`] where the live actor is of another type; [`ErrorKind::Infeasible`] where it needs more
+    /// than there is, or amounts that make no sense; [`ErrorKind::ActorRefused`] where it can't be created for another
+    /// reason; [`ErrorKind::Config`] without a name; [`ErrorKind::Shutdown`].
     pub fn get_or_create(self) -> Result<A::Ref> {
         let Some(name) = self.options.name.clone() else {
             return Err(Error::new(ErrorKind::Config("get_or_create needs a name: add `.name(\"…\")`".into())));
@@ -89,8 +90,7 @@ where
         }));
         let (spec, bundle) = blocking(|| answer.recv()).map_err(|_| Error::new(ErrorKind::Shutdown))??;
         let spec = ActorSpec { get_or_create: true, ..spec };
-        let found = runtime::control().get_or_create(cell.clone(), spec, bundle);
-        let found = found.ok_or_else(|| Error::new(ErrorKind::Shutdown))?;
+        let found = runtime::control().get_or_create(cell.clone(), spec, bundle)?;
         if found.id() == cell.id() {
             return Ok(A::wrap(mine));
         }

@@ -23,8 +23,8 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn start(self: Arc<Self>, incarnation: Incarnation, lease: LeaseId, grant: Grant);
     /// Ends a life, after the method that runs, and tells the controller.
     fn stop(&self, incarnation: Incarnation);
-    /// It is dead for good: calls fail from now on.
-    fn close(&self, cause: String);
+    /// It is dead for good: calls fail from now on, for `cause`; where it `failed`, also for how it did.
+    fn close(&self, cause: String, failed: bool);
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
@@ -56,8 +56,21 @@ struct Shared {
     id: ActorId,
     incarnation: AtomicU32,
     stopping: AtomicBool,
-    /// Why the constructor failed.
+    /// How the last life failed.
     error: Mutex<Option<Error>>,
+}
+
+/// Why an actor is dead.
+pub(crate) struct Death {
+    pub(crate) cause: String,
+    pub(crate) error: Option<Error>,
+}
+
+impl Shared {
+    /// Sets how the last life failed; returns what was said before.
+    fn set_error(&self, error: Option<Error>) -> Option<Error> {
+        std::mem::replace(&mut *self.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), error)
+    }
 }
 
 impl<A: Actor> ActorCell<A> {
@@ -139,10 +152,13 @@ impl<A: Actor> Host for ActorCell<A> {
         }
     }
 
-    fn close(&self, cause: String) {
-        let error = self.state.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        let cause = error.map_or(cause, |error| error.to_string());
-        self.mailbox.close(Arc::new(cause));
+    fn close(&self, cause: String, failed: bool) {
+        let error = self.state.set_error(None).filter(|_| failed);
+        self.mailbox.close(Arc::new(Death { cause, error }));
+        // A life that goes on ends with this, and gives back what it holds. To ask for it the controller would name an
+        // actor that it has just declared dead.
+        self.state.stopping.store(true, Ordering::SeqCst);
+        self.mailbox.stop();
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
@@ -177,13 +193,14 @@ impl<A: Actor> Function<()> for BeginLife<A> {
         let made = made.unwrap_or_else(|payload| Err(Error::panicked(A::TYPE, 1, &*payload)));
         match made {
             Ok(actor) => {
+                cell.state.set_error(None);
                 let weak: Weak<ActorCell<A>> = Arc::downgrade(&cell);
                 cell.mailbox.open(Life { actor, given, cell: weak });
                 tell(Event::ActorStarted { actor: cell.id, incarnation });
             }
             Err(error) => {
                 tracing::warn!(actor_id = %cell.id, incarnation = incarnation.0, %error, "actor failed to start");
-                *cell.state.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(error);
+                cell.state.set_error(Some(error));
                 tell(Event::ActorEnded { actor: cell.id, incarnation, end: ActorEnd::ConstructorFailed });
             }
         }
@@ -198,6 +215,8 @@ impl ActorHooks for Hooks {
     fn crashed(&self, method: &'static str, message: &str) {
         let incarnation = Incarnation(self.0.incarnation.load(Ordering::SeqCst));
         tracing::warn!(actor_id = %self.0.id, incarnation = incarnation.0, method, message, "actor crashed");
+        let panicked = ErrorKind::Panicked { message: message.to_owned(), attempt: 1 };
+        self.0.set_error(Some(Error::in_task(panicked, method)));
         tell(Event::ActorEnded { actor: self.0.id, incarnation, end: ActorEnd::Crashed });
     }
 

@@ -10,7 +10,7 @@ pub use call::{
 };
 pub use checkpoint::{Checkpoint, CheckpointOps};
 pub use create::{Create, Named, create};
-pub(crate) use host::{ActorCell, Host};
+pub(crate) use host::{ActorCell, Death, Host};
 
 use crate::options::Declared;
 use crate::runtime;
@@ -42,6 +42,10 @@ use std::sync::Arc;
 /// assert_eq!(counter.add(1).get()?, 42);
 /// # Ok(()) }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` isn't an actor",
+    note = "write `#[derive(Actor)]` above the type, and `#[methods]` above its `impl` block"
+)]
 pub trait Actor: Sized + Send + Sync + 'static {
     /// The reference to it, with its methods.
     type Ref;

@@ -2,6 +2,7 @@
 
 use super::leased::Leased;
 use crate::actor::Host;
+use crate::error::Result;
 use crate::group::{BundleRef, Progress};
 use rayline_core::controller::{self, ActorSpec, Strategy};
 use rayline_core::ids::{ActorId, Attempt, GroupId, LeaseId, TaskId};
@@ -9,6 +10,9 @@ use rayline_core::owner::FailureKind;
 use rayline_core::resources::Demand;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+
+/// Tells which actor was created or found, or why none could be.
+pub(super) type Found = SyncSender<Result<Arc<dyn Host>>>;
 
 /// One thing to do. What waits for an answer has a `reply`.
 pub(super) enum Command {
@@ -41,7 +45,7 @@ pub(super) enum Command {
         host: Arc<dyn Host>,
         spec: ActorSpec,
         bundle: Option<BundleRef>,
-        reply: SyncSender<Arc<dyn Host>>,
+        reply: Found,
     },
     KillActor {
         actor: ActorId,

@@ -1,6 +1,7 @@
 //! The driver loop: commands in, events to the machines, actions out.
 
-use super::command::Command;
+use super::command::{Command, Found};
+use super::failure;
 use super::leased::{self, Leased, Run};
 use super::mail::Mail;
 use super::threads::Threads;
@@ -8,7 +9,7 @@ use crate::actor::Host;
 use crate::error::{Error, ErrorKind};
 use crate::group::{BundleRef, Progress};
 use crate::runtime::{NODE, OWNER};
-use rayline_core::controller::{self, ActorRefusal, ActorSpec, Controller};
+use rayline_core::controller::{self, ActorSpec, Controller, DeathCause};
 use rayline_core::ids::{ActorId, ClassId, GroupId, LeaseId, NodeId, ObjectId, OwnerId, RequestId, TaskId, TimerToken};
 use rayline_core::node::{self, Node};
 use rayline_core::owner::{self, Affinity, Failure, Owner};
@@ -38,7 +39,7 @@ pub(super) struct Driver {
     placed: HashMap<ActorId, BundleRef>,
     groups: HashMap<GroupId, Arc<Progress>>,
     /// Who waits to hear whether the actor was created or found.
-    asking: HashMap<ActorId, SyncSender<Arc<dyn Host>>>,
+    asking: HashMap<ActorId, Found>,
     lookups: HashMap<RequestId, SyncSender<Option<Arc<dyn Host>>>>,
     closed: bool,
     commands: u32,
@@ -49,6 +50,7 @@ type Class = (Demand, Option<rayline_core::ids::BundleId>);
 
 struct Submitted {
     task: Arc<dyn Leased>,
+    is_running: bool,
     _bundle: Option<BundleRef>,
 }
 
@@ -147,6 +149,7 @@ impl Driver {
             Command::Cancel(task) => self.tell_owner(owner::Event::Cancel { task }),
             Command::Ended { task, attempt, lease, result } => {
                 self.threads.task_ended();
+                self.set_running(task, false);
                 self.tell_owner(match result {
                     Ok(()) => owner::Event::TaskDone { task, attempt, lease },
                     Err(kind) => owner::Event::TaskFailed { task, attempt, lease, kind },
@@ -157,7 +160,8 @@ impl Driver {
             Command::Lend { lease, blocks: false } => self.tell_node(lease.node, node::Event::RetakeCpus { lease }),
             Command::CreateActor { host, spec, bundle } => self.create(host, spec, bundle),
             Command::GetOrCreate { host, spec, bundle, reply } => {
-                self.asking.insert(host.id(), reply);
+                // Closed, `create` drops it: whoever asked then knows.
+                self.asking.extend((!self.closed).then(|| (host.id(), reply)));
                 self.create(host, spec, bundle);
             }
             Command::KillActor { actor, restart } => {
@@ -168,6 +172,10 @@ impl Driver {
                 let request = RequestId { owner: OWNER, seq: rayline_exec::fresh_id() };
                 self.lookups.insert(request, reply);
                 self.tell_controller(controller::Event::LookupActor { request, name });
+            }
+            Command::Reserve { progress, reply, .. } if self.closed => {
+                progress.failed(SHUT_DOWN.into());
+                let _ = reply.send(());
             }
             Command::Reserve { group, bundles, strategy, progress, reply } => {
                 self.groups.insert(group, progress);
@@ -190,7 +198,7 @@ impl Driver {
         }
         let id = TaskId { owner: OWNER, seq: rayline_exec::fresh_id() };
         let class = self.class(demand, bundle.as_ref());
-        self.tasks.insert(id, Submitted { task: task.clone(), _bundle: bundle });
+        self.tasks.insert(id, Submitted { task: task.clone(), is_running: false, _bundle: bundle });
         self.tell_owner(owner::Event::Submit { task: id, class, args: Vec::new(), returns: 1, retries });
         self.settle();
         task.named(id);
@@ -212,7 +220,7 @@ impl Driver {
 
     fn create(&mut self, host: Arc<dyn Host>, spec: ActorSpec, bundle: Option<BundleRef>) {
         if self.closed {
-            return host.close(SHUT_DOWN.into());
+            return host.close(SHUT_DOWN.into(), false);
         }
         let actor = host.id();
         self.actors.insert(actor, host);
@@ -230,14 +238,18 @@ impl Driver {
     fn close(&mut self) {
         self.closed = true;
         for (_, host) in self.actors.drain() {
-            host.close(SHUT_DOWN.into());
+            host.close(SHUT_DOWN.into(), false);
         }
-        for (_, submitted) in self.tasks.drain() {
+        // What runs may end.
+        for (_, submitted) in self.tasks.extract_if(|_, submitted| !submitted.is_running) {
             submitted.task.fail(Some(Error::in_task(ErrorKind::Shutdown, submitted.task.name())));
         }
         for (_, progress) in self.groups.drain() {
             progress.failed(SHUT_DOWN.into());
         }
+        // Dropped, these tell who asked.
+        self.asking.clear();
+        self.lookups.clear();
     }
 
     /// Timers that are due.
@@ -313,10 +325,17 @@ impl Driver {
     }
 
     fn start(&mut self, task: TaskId, attempt: rayline_core::ids::Attempt, lease: LeaseId) {
+        self.set_running(task, true);
         let grant = self.grant(lease);
         let Some(submitted) = self.tasks.get(&task) else { return };
         self.threads.task_started();
         leased::start(self.threads.pool(), submitted.task.clone(), Run { task, attempt, lease, grant });
+    }
+
+    fn set_running(&mut self, task: TaskId, is_running: bool) {
+        if let Some(submitted) = self.tasks.get_mut(&task) {
+            submitted.is_running = is_running;
+        }
     }
 
     fn grant(&self, lease: LeaseId) -> Grant {
@@ -329,20 +348,9 @@ impl Driver {
     }
 
     fn fail(&mut self, task: TaskId, failure: Failure) {
-        let Some(submitted) = self.tasks.get(&task) else { return };
-        let name = submitted.task.name();
-        let error = match failure {
-            Failure::Application { .. } => None,
-            Failure::Cancelled { .. } => Some(Error::in_task(ErrorKind::Cancelled, name)),
-            Failure::Infeasible(infeasible) => {
-                Some(Error::in_task(ErrorKind::Infeasible(infeasible.to_string()), name))
-            }
-            Failure::GroupGone { .. } => {
-                Some(Error::in_task(ErrorKind::Group("the group that it was placed in is gone".into()), name))
-            }
-            other => Some(Error::in_task(ErrorKind::Lost(other.to_string()), name)),
-        };
-        submitted.task.fail(error);
+        if let Some(submitted) = self.tasks.get(&task) {
+            submitted.task.fail(failure::of_task(failure, submitted.task.name()));
+        }
     }
 
     fn act_for_node(&mut self, action: node::Action) {
@@ -425,18 +433,24 @@ impl Driver {
             controller::Action::ActorCreated { actor } => self.answer(actor, actor),
             controller::Action::ActorExists { asked, actor } => {
                 self.answer(asked, actor);
-                self.bury(asked, "another actor of its name was taken".into());
+                self.bury(asked, "another actor of its name was taken".into(), false);
             }
             controller::Action::ActorRefused { actor, refusal } => {
-                self.asking.remove(&actor);
-                self.bury(actor, refused(&refusal));
+                let refused = failure::of_actor(refusal);
+                self.bury(actor, refused.to_string(), false);
+                if let Some(reply) = self.asking.remove(&actor) {
+                    let _ = reply.send(Err(refused));
+                }
             }
             controller::Action::ActorFound { request, actor } => {
                 if let Some(reply) = self.lookups.remove(&request) {
                     let _ = reply.send(actor.and_then(|actor| self.actors.get(&actor).cloned()));
                 }
             }
-            controller::Action::ActorDead { actor, cause } => self.bury(actor, cause.to_string()),
+            controller::Action::ActorDead { actor, cause } => {
+                let failed = matches!(cause, DeathCause::ConstructorFailed | DeathCause::RestartsUsed { .. });
+                self.bury(actor, cause.to_string(), failed);
+            }
             controller::Action::ActorRestarting { actor, ended } => {
                 tracing::info!(actor_id = %actor, incarnation = ended.0, "actor restarts");
             }
@@ -456,15 +470,15 @@ impl Driver {
 
     fn answer(&mut self, asked: ActorId, actor: ActorId) {
         if let (Some(reply), Some(host)) = (self.asking.remove(&asked), self.actors.get(&actor)) {
-            let _ = reply.send(host.clone());
+            let _ = reply.send(Ok(host.clone()));
         }
     }
 
     /// The actor is dead for good.
-    fn bury(&mut self, actor: ActorId, cause: String) {
+    fn bury(&mut self, actor: ActorId, cause: String, failed: bool) {
         self.placed.remove(&actor);
         if let Some(host) = self.actors.remove(&actor) {
-            host.close(cause);
+            host.close(cause, failed);
         }
     }
 
@@ -484,7 +498,3 @@ impl Driver {
 }
 
 const SHUT_DOWN: &str = "the runtime was shut down";
-
-fn refused(refusal: &ActorRefusal) -> String {
-    format!("it was not created: {refusal}")
-}

@@ -2,7 +2,7 @@
 
 use super::command::Command;
 use crate::context::{Assigned, Cancellation, assigned};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::object::Outcome;
 use crate::runtime;
 use crate::task::Unwatched;
@@ -134,25 +134,35 @@ impl Wake for Cancel {
     }
 }
 
-/// The job of one attempt.
+/// The job of one attempt. Dropped unrun, as the pool was shut down, it fails the task.
 struct RunLeased {
-    task: Arc<dyn Leased>,
+    task: Option<Arc<dyn Leased>>,
     run: Run,
+}
+
+impl Drop for RunLeased {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.fail(Some(Error::in_task(ErrorKind::Shutdown, task.name())));
+        }
+    }
 }
 
 /// Starts an attempt: it goes before all that is queued, as a thread was added for it.
 pub(super) fn start(pool: Pool, task: Arc<dyn Leased>, run: Run) {
-    drop(pool.submit_urgent(RunLeased { task, run }));
+    drop(pool.submit_urgent(RunLeased { task: Some(task), run }));
 }
 
 impl Function<()> for RunLeased {
     type Outcome = Unwatched;
     const NAME: &'static str = "leased task";
 
-    fn call(self, (): ()) -> Unwatched {
-        let result = self.task.run(&self.run);
-        let Run { task, attempt, lease, .. } = self.run;
-        runtime::control().send(Command::Ended { task, attempt, lease, result });
+    fn call(mut self, (): ()) -> Unwatched {
+        if let Some(leased) = self.task.take() {
+            let result = leased.run(&self.run);
+            let Run { task, attempt, lease, .. } = self.run;
+            runtime::control().send(Command::Ended { task, attempt, lease, result });
+        }
         Unwatched
     }
 }

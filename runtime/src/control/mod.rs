@@ -10,11 +10,13 @@
 
 mod command;
 mod driver;
+mod failure;
 mod leased;
 mod mail;
 mod threads;
 
 use crate::actor::Host;
+use crate::error::{Error, ErrorKind, Result};
 use crate::group::{BundleRef, Progress};
 use command::Command;
 use driver::Driver;
@@ -84,13 +86,17 @@ impl Control {
     }
 
     /// Creates an actor, or finds the live one of its name: that one's host.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Infeasible`], [`ErrorKind::ActorRefused`], [`ErrorKind::Shutdown`].
     pub(crate) fn get_or_create(
         &self,
         host: Arc<dyn Host>,
         spec: ActorSpec,
         bundle: Option<BundleRef>,
-    ) -> Option<Arc<dyn Host>> {
-        self.ask(|reply| Command::GetOrCreate { host, spec, bundle, reply })
+    ) -> Result<Arc<dyn Host>> {
+        let answer = self.ask(|reply| Command::GetOrCreate { host, spec, bundle, reply });
+        answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Shutdown)))
     }
 
     pub(crate) fn reserve(&self, group: GroupId, bundles: Vec<Demand>, strategy: Strategy, progress: Arc<Progress>) {

@@ -1,0 +1,9 @@
+use rayline::prelude::*;
+
+#[derive(Actor)]
+#[actor(concurrency = 0)]
+struct Counter {
+    n: u64,
+}
+
+fn main() {}

@@ -1,0 +1,3 @@
+rayline::instantiate!(Vec<u32>);
+
+fn main() {}

@@ -1,0 +1,2 @@
+#[rayline::main(cpus = 4)]
+fn main() {}

@@ -1,0 +1,8 @@
+use rayline::prelude::*;
+
+#[methods]
+struct Counter {
+    n: u64,
+}
+
+fn main() {}
