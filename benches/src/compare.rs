@@ -2,6 +2,7 @@
 
 use crate::metric::Metric;
 use anyhow::{Context, Result};
+use std::fmt::Write;
 use std::path::Path;
 
 /// Reads a file of metrics, one JSON object a line.
@@ -17,27 +18,82 @@ pub fn read(path: &Path) -> Result<Vec<Metric>> {
     lines.map(parse).collect()
 }
 
-/// A table of the metrics in both, with their ratio.
+/// A table of the metrics in both, with how much better the second is; then what isn't in both.
 pub fn table(first: &[Metric], second: &[Metric]) -> String {
-    let mut table = format!("{:<28} {:>14} {:>14} {:>8}  unit\n", "metric", "first", "second", "ratio");
+    let mut table = format!("{:<26} {:>16} {:>16} {:<9} second is\n", "metric", "first", "second", "unit");
     for metric in first {
-        let same = |other: &&Metric| other.suite == metric.suite && other.name == metric.name;
-        let Some(other) = second.iter().find(same) else { continue };
-        let name = format!("{}.{}", metric.suite, metric.name);
-        let ratio = other.value / metric.value;
-        table += &format!("{name:<28} {:>14.4} {:>14.4} {ratio:>7.2}x  {}\n", metric.value, other.value, metric.unit);
+        if let Some(other) = find(second, metric) {
+            table += &row(metric, other);
+        }
+    }
+    for (which, these, those) in [("first", first, second), ("second", second, first)] {
+        let alone: Vec<String> = these.iter().filter(|metric| find(those, metric).is_none()).map(full_name).collect();
+        if !alone.is_empty() {
+            table += &format!("only in the {which}: {}\n", alone.join(", "));
+        }
     }
     table
+}
+
+fn find<'a>(metrics: &'a [Metric], like: &Metric) -> Option<&'a Metric> {
+    metrics.iter().find(|metric| metric.suite == like.suite && metric.name == like.name)
+}
+
+fn full_name(metric: &Metric) -> String {
+    format!("{}.{}", metric.suite, metric.name)
+}
+
+fn row(first: &Metric, second: &Metric) -> String {
+    let (name, unit) = (full_name(first), &first.unit);
+    let mut row = format!("{name:<26} {:>16.3} {:>16.3} {unit:<9} ", first.value, second.value);
+    if first.unit != second.unit {
+        return row + &format!("in {}, not in {unit}\n", second.unit);
+    }
+    let ratio = second.value / first.value;
+    let gain = if first.more_is_better() { ratio } else { 1.0 / ratio };
+    let verdict = if gain >= 1.0 { (gain, "better") } else { (1.0 / gain, "worse") };
+    let _ = write!(row, "{:.2}x {}", verdict.0, verdict.1);
+    for (setting, one, other) in differences(first, second) {
+        let _ = write!(row, "; {setting} {one} against {other}");
+    }
+    row + "\n"
+}
+
+/// Settings that are in both and differ.
+fn differences<'a>(first: &'a Metric, second: &'a Metric) -> Vec<(&'a str, String, String)> {
+    let settings = first.settings().filter_map(|(name, one)| {
+        let (_, other) = second.settings().find(|(other, _)| *other == name)?;
+        (one != other).then(|| (name, one.to_string(), other.to_string()))
+    });
+    settings.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn metric(name: &str, unit: &str, value: f64) -> Metric {
+        Metric { suite: "core".into(), ..Metric::of(name, unit, vec![value]) }
+    }
+
     #[test]
     fn pairs_by_suite_and_name() {
-        let metric = |name: &str, value| Metric { suite: "core".into(), ..Metric::of(name, "us", vec![value]) };
-        let table = table(&[metric("a", 2.0), metric("b", 1.0)], &[metric("a", 3.0)]);
-        assert!(table.contains("core.a") && table.contains("1.50x") && !table.contains("core.b"), "{table}");
+        let first = [metric("a", "us", 2.0), metric("b", "us", 1.0)];
+        let table = table(&first, &[metric("a", "us", 3.0), metric("c", "us", 1.0)]);
+        assert!(table.contains("core.a") && table.contains("1.50x worse"), "{table}");
+        assert!(table.contains("only in the first: core.b\nonly in the second: core.c\n"), "{table}");
+    }
+
+    #[test]
+    fn more_operations_a_second_are_better() {
+        let table = table(&[metric("a", "tasks/s", 2.0)], &[metric("a", "tasks/s", 3.0)]);
+        assert!(table.contains("1.50x better"), "{table}");
+    }
+
+    #[test]
+    fn says_where_settings_differ() {
+        let of = |leaves: i64, ms: f64| metric("tree", "ms", 1.0).with("leaves", leaves).with("beside_ms", ms);
+        let table = table(&[of(1000, 0.5)], &[of(10, 0.7)]);
+        assert!(table.contains("; leaves 1000 against 10\n"), "a figure beside isn't a setting: {table}");
     }
 }

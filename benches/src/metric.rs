@@ -24,7 +24,7 @@ pub struct Metric {
     /// The 99th percentile, of latencies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99: Option<f64>,
-    /// What was set, and further figures of the same run.
+    /// What was set (integers, texts), and further figures of the same run (floating point).
     #[serde(default)]
     pub params: Map<String, Value>,
 }
@@ -56,6 +56,16 @@ impl Metric {
         values.sort_by(f64::total_cmp);
         let p99 = values[(values.len() - 1) * 99 / 100];
         Self { p99: Some(p99), ..Self::of(name, "us", values) }
+    }
+
+    /// Whether a greater value is a better one: it is a rate.
+    pub fn more_is_better(&self) -> bool {
+        self.unit.ends_with("/s")
+    }
+
+    /// Those of `params` that were set.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.params.iter().filter(|(_, value)| !value.is_f64()).map(|(name, value)| (name.as_str(), value))
     }
 
     /// The same, with a setting or a further figure.
@@ -91,4 +101,31 @@ pub fn times(operations: usize, mut f: impl FnMut()) -> Vec<Duration> {
         begin.elapsed()
     });
     timed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_median_and_extremes() {
+        let metric = Metric::of("a", "us", vec![5.0, 1.0, 3.0]);
+        assert_eq!((metric.value, metric.min, metric.max, metric.n), (3.0, 1.0, 5.0, 3));
+    }
+
+    #[test]
+    fn reports_the_99th_percentile_of_latencies() {
+        let times: Vec<Duration> = (1..=1000).map(Duration::from_micros).collect();
+        let metric = Metric::latency("a", &times);
+        assert!((metric.value - 500.0).abs() < 1e-6 && metric.p99.is_some_and(|p99| (p99 - 990.0).abs() < 1e-6));
+    }
+
+    #[test]
+    fn survives_json() {
+        let metric = Metric::of("a", "us", vec![1.5]).with("refs", 10).with("beside_ms", 2.0);
+        let text = serde_json::to_string(&metric).unwrap();
+        let back: Metric = serde_json::from_str(&text).unwrap();
+        assert_eq!((back.value, back.p99), (1.5, None));
+        assert_eq!(back.settings().map(|(name, _)| name).collect::<Vec<_>>(), ["refs"]);
+    }
 }

@@ -1,21 +1,32 @@
 //! Runs benchmark suites: `cargo run --release -p rayline-benches --bin bench -- core`.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use rayline_benches::core::BENCHES as CORE;
 use rayline_benches::rl::BENCHES as RL;
 use rayline_benches::{Bench, all, compare, probe};
+use std::panic::catch_unwind;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Measures Rayline, and prints one line of JSON a metric.
 #[derive(Parser)]
-#[command(name = "bench", version)]
+#[command(name = "bench", version, after_help = EXAMPLES)]
 struct Args {
     #[command(subcommand)]
     command: Command,
     /// Repetitions of each metric that is measured by repetition
-    #[arg(long, global = true, default_value_t = 9)]
+    #[arg(long, global = true, value_name = "N", default_value_t = 9, value_parser = at_least_one)]
     reps: usize,
+}
+
+const EXAMPLES: &str = "Examples:
+  bench core > before.jsonl                    the whole suite
+  bench core task_throughput --reps 21         one metric, more often
+  bench compare before.jsonl after.jsonl       what changed";
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "needs a number of at least 1".to_owned())
 }
 
 #[derive(Subcommand)]
@@ -32,7 +43,7 @@ enum Command {
     },
     /// The names of all metrics
     List,
-    /// Ratios of two files of metrics
+    /// How much better one file of metrics is than another
     Compare {
         /// The base
         first: PathBuf,
@@ -43,8 +54,17 @@ enum Command {
     Probe,
 }
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match obey(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(args: Args) -> Result<()> {
     match args.command {
         Command::Core { metrics } => run(CORE, &metrics, args.reps),
         Command::Rl { metrics } => run(RL, &metrics, args.reps),
@@ -65,10 +85,31 @@ fn run(suite: &[Bench], metrics: &[String], reps: usize) -> Result<()> {
     for metric in metrics {
         ensure!(known.contains(&metric.as_str()), "no metric is called {metric}; there are {}", known.join(", "));
     }
-    for bench in suite.iter().filter(|bench| metrics.is_empty() || metrics.iter().any(|name| name == bench.name)) {
-        let mut metric = (bench.run)(reps.max(1))?;
-        bench.suite.clone_into(&mut metric.suite);
-        println!("{}", serde_json::to_string(&metric)?);
+    let wanted = |bench: &&Bench| metrics.is_empty() || metrics.iter().any(|name| name == bench.name);
+    let mut failed = Vec::new();
+    for bench in suite.iter().filter(wanted) {
+        if let Err(error) = measure(bench, reps) {
+            eprintln!("{}.{}: {error:#}", bench.suite, bench.name);
+            failed.push(bench.name);
+        }
     }
+    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
     Ok(())
+}
+
+fn measure(bench: &Bench, reps: usize) -> Result<()> {
+    let load = load();
+    let measured = catch_unwind(|| (bench.run)(reps)).unwrap_or_else(|_| Err(anyhow!("it panicked")));
+    let mut metric = measured?;
+    bench.suite.clone_into(&mut metric.suite);
+    if let Some(load) = load {
+        metric = metric.with("load_before", load);
+    }
+    println!("{}", serde_json::to_string(&metric)?);
+    Ok(())
+}
+
+/// How many processes ran or waited in the last minute, as the system tells: a figure of a busy machine says so.
+fn load() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }

@@ -3,14 +3,16 @@
 mod actors;
 mod grain;
 mod process;
-pub use process::probe;
 mod tasks;
+
+pub use process::probe;
 
 use crate::Bench;
 
 /// The metrics of the suite.
 pub const BENCHES: &[Bench] = &[
     bench("task_throughput", tasks::throughput),
+    bench("task_leased", tasks::leased_throughput),
     bench("task_latency", tasks::latency),
     bench("chain_hop", tasks::chain_hop),
     bench("tree_reduce", tasks::tree_reduce),

@@ -52,6 +52,28 @@ pub fn throughput(reps: usize) -> Result<Metric> {
     Ok(Metric::of("task_throughput", "tasks/s", values).with("outstanding", 1000))
 }
 
+#[task(cpu = 0.5)]
+fn leased(x: i64) -> i64 {
+    black_box(x) + 1
+}
+
+/// As `throughput`, with tasks that ask for half a CPU: each goes through the owner's and the node's machines.
+pub fn leased_throughput(reps: usize) -> Result<Metric> {
+    const TASKS: usize = 50_000;
+    let values = rates(reps, TASKS, || {
+        let (mut window, mut sum) = (VecDeque::with_capacity(1000), 0);
+        for i in 0..TASKS as i64 {
+            if window.len() == 1000 {
+                sum += window.pop_front().map_or(0, |object| value(&object));
+            }
+            window.push_back(leased::remote(i));
+        }
+        sum += window.iter().map(value).sum::<i64>();
+        assert_eq!(sum, (TASKS * (TASKS + 1) / 2) as i64);
+    });
+    Ok(Metric::of("task_leased", "tasks/s", values).with("outstanding", 1000).with("cpu", "0.5"))
+}
+
 /// One task at a time, submitted and got.
 pub fn latency(_: usize) -> Result<Metric> {
     let times = times(100_000, || assert_eq!(value(&noop::remote(1)), 2));
@@ -101,7 +123,7 @@ pub fn wait_drain(reps: usize) -> Result<Metric> {
         let sum: i64 = as_completed(submit()).map(|object| value(&object)).sum();
         assert_eq!(sum, REFS * (REFS + 1) / 2);
     });
-    let by_wait = seconds(reps.min(5), || {
+    let by_wait = seconds(reps, || {
         let (mut late, mut sum) = (submit(), 0);
         while !late.is_empty() {
             let (ready, rest) = wait(late, 1, None);
