@@ -1,0 +1,121 @@
+//! What a frame costs between two processes: this binary spawns itself as the peer.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use criterion::{Criterion, Throughput, criterion_group};
+use rayline_transport::ring::{Pair, Wait, inherit, inherited};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+const FILE: &str = "RAYLINE_RING_BENCH_FILE";
+const SPIN: Duration = Duration::from_millis(10);
+const RING_BYTES: usize = 1 << 20;
+/// A frame that begins so is answered by itself; others are counted.
+const ECHO: u8 = 1;
+const COUNT: u8 = 2;
+const COUNT_AND_TELL: u8 = 3;
+
+/// One way, 64 bytes a frame: the peer tells when it has the last one.
+fn pipelined(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ring_pipelined");
+    group.sample_size(20).measurement_time(Duration::from_secs(3));
+    for (name, bytes) in [("16_bytes", 16), ("64_bytes", 64), ("256_bytes", 256)] {
+        let (mut pair, mut child) = peer(SPIN);
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|frames| {
+                let frame = |kind| std::iter::once(kind).chain(std::iter::repeat(7)).take(bytes).collect::<Vec<u8>>();
+                let (count, last) = (frame(COUNT), frame(COUNT_AND_TELL));
+                let began = Instant::now();
+                for _ in 1..frames {
+                    pair.sender.send(&[&count], None).unwrap();
+                }
+                pair.sender.send(&[&last], None).unwrap();
+                pair.sender.flush();
+                answer(&mut pair);
+                began.elapsed()
+            });
+        });
+        end(pair, &mut child);
+    }
+    group.finish();
+}
+
+/// There and back, one frame at a time.
+fn round_trip(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ring_round_trip");
+    group.sample_size(20).measurement_time(Duration::from_secs(3));
+    let (mut pair, mut child) = peer(SPIN);
+    group.bench_function("both_spin", |bencher| bencher.iter(|| echo(&mut pair)));
+    end(pair, &mut child);
+
+    let (mut pair, mut child) = peer(Duration::ZERO);
+    group.bench_function("peer_sleeps", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut sum = Duration::ZERO;
+            for _ in 0..rounds {
+                // Long enough for the peer to be asleep.
+                std::thread::sleep(Duration::from_micros(200));
+                let began = Instant::now();
+                echo(&mut pair);
+                sum += began.elapsed();
+            }
+            sum
+        });
+    });
+    end(pair, &mut child);
+    group.finish();
+}
+
+fn echo(pair: &mut Pair) {
+    let mut frame = [7; 64];
+    frame[0] = ECHO;
+    pair.sender.try_send(&[&frame]).unwrap();
+    pair.sender.flush();
+    answer(pair);
+}
+
+fn answer(pair: &mut Pair) {
+    let mut answers = 0;
+    while answers == 0 {
+        assert_eq!(pair.receiver.wait(SPIN, None), Wait::Ready);
+        answers += pair.receiver.recv_batch(|_| ()).unwrap();
+    }
+}
+
+fn peer(spin: Duration) -> (Pair, Child) {
+    let (pair, file) = Pair::create(RING_BYTES).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg(spin.as_micros().to_string());
+    inherit(&mut command, FILE, file);
+    let child = command.spawn().unwrap();
+    (pair, child)
+}
+
+fn end(pair: Pair, child: &mut Child) {
+    drop(pair);
+    assert!(child.wait().unwrap().success());
+}
+
+fn be_the_peer(mut pair: Pair, spin: Duration) {
+    while pair.receiver.wait(spin, None) == Wait::Ready {
+        let Pair { sender, receiver, .. } = &mut pair;
+        let handle = |frame: &[u8]| {
+            if frame[0] != COUNT {
+                sender.try_send(&[frame]).unwrap();
+            }
+        };
+        receiver.recv_batch(handle).unwrap();
+        pair.sender.flush();
+    }
+}
+
+criterion_group!(benches, pipelined, round_trip);
+
+fn main() {
+    if let Ok(file) = inherited(FILE) {
+        let spin = std::env::args().nth(1).unwrap().parse().unwrap();
+        return be_the_peer(Pair::open(file).unwrap(), Duration::from_micros(spin));
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}
