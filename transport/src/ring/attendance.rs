@@ -28,6 +28,12 @@ impl Attendance {
         self.is_attended.load(Ordering::Relaxed)
     }
 
+    /// Whether there is news that no polling receiver will find.
+    #[inline]
+    pub(crate) fn has_news_for_sleepers(&self, control: &Control) -> bool {
+        self.has_news(control) && !self.is_attended()
+    }
+
     /// The receiver polls: until [`Attendance::leave`] nobody is woken for news.
     pub(crate) fn attend(&self, control: &Control) {
         self.is_attended.store(true, Ordering::SeqCst);

@@ -2,7 +2,7 @@
 
 use super::futex;
 use crate::sync::{AtomicU32, Ordering, fence};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ARMED: u32 = 1;
 const EPOCH: u32 = 2;
@@ -33,22 +33,22 @@ pub(crate) struct Bell {
 
 /// The bell as it was armed: what [`Bell::wait`] sleeps on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Armed(u32);
+struct Armed(u32);
 
 impl Bell {
-    /// Asks for a ring. The caller looks at its condition after this and before [`Bell::wait`].
-    pub(crate) fn arm(&self) -> Armed {
-        let armed = Armed(self.word.fetch_or(ARMED, Ordering::SeqCst) | ARMED);
-        fence(Ordering::SeqCst);
-        armed
-    }
-
-    /// Sleeps until the bell rings after it was armed so, or the timeout; may return early for no reason.
-    pub(crate) fn wait(&self, armed: Armed, timeout: Option<Duration>) {
-        #[cfg(not(loom))]
-        futex::wait(&self.word, armed.0, timeout);
-        #[cfg(loom)]
-        self.futex.wait(&self.word, armed.0, timeout);
+    /// Sleeps until `look` finds something, which it returns, or the deadline: `None`. Looks at least once.
+    pub(crate) fn sleep_until<T>(&self, deadline: Option<Instant>, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        loop {
+            let armed = self.arm();
+            if let Some(found) = look() {
+                return Some(found);
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return None;
+            }
+            self.wait(armed, left);
+        }
     }
 
     /// The condition has changed: wakes everybody who sleeps, unless somebody attends. Returns whether it rang.
@@ -76,6 +76,21 @@ impl Bell {
 
     pub(crate) fn set_attended(&self, is_attended: bool) {
         self.attended.store(is_attended.into(), Ordering::SeqCst);
+    }
+
+    /// Asks for a ring. The caller looks at its condition after this and before [`Bell::wait`].
+    fn arm(&self) -> Armed {
+        let armed = Armed(self.word.fetch_or(ARMED, Ordering::SeqCst) | ARMED);
+        fence(Ordering::SeqCst);
+        armed
+    }
+
+    /// Sleeps until the bell rings after it was armed so, or the timeout; may return early for no reason.
+    fn wait(&self, armed: Armed, timeout: Option<Duration>) {
+        #[cfg(not(loom))]
+        futex::wait(&self.word, armed.0, timeout);
+        #[cfg(loom)]
+        self.futex.wait(&self.word, armed.0, timeout);
     }
 
     /// Where another ring came first, it woke all who had armed; whoever arms after it sees the condition changed.

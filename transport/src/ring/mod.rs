@@ -22,6 +22,8 @@
 //! first and validated then, so a hostile peer can send nonsense frames, fail this side with [`RingError::Corrupt`],
 //! keep it waiting until its timeout, or wake it for nothing; no more. That a peer died is noticed elsewhere (by a
 //! pidfd or a socket); whoever notices calls [`Closer::close`].
+//!
+//! The layout, the protocol and its races are in `README.md` beside this file.
 
 mod attendance;
 mod bell;
@@ -49,6 +51,9 @@ mod sender;
 mod sleeper;
 #[cfg(not(loom))]
 mod spin;
+
+#[cfg(all(test, loom))]
+mod loom_models;
 
 #[cfg(not(loom))]
 pub use {

@@ -150,26 +150,18 @@ impl Sender {
         let spin_max = timeout.unwrap_or(SPIN_MAX).min(SPIN_MAX);
         let Self { link, ring, writer, spin, .. } = self;
         let control = link.control(*ring);
-        // A word that is wrong ends the spin; the look after it says what.
-        spin.until(spin_max, || link.is_closed(*ring) || writer.fits(control, record_bytes).unwrap_or(true));
-        loop {
-            let armed = control.room.0.arm();
-            if link.is_closed(*ring) {
-                return Err(SendError::Closed);
-            }
-            match writer.fits(control, record_bytes) {
-                Ok(true) => break,
-                Ok(false) => {}
-                Err(found) => return Err(self.refuse(found)),
-            }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Err(SendError::TimedOut);
-            }
-            control.room.0.wait(armed, left);
-        }
+        let mut look = || match writer.fits(control, record_bytes) {
+            _ if link.is_closed(*ring) => Some(Err(SendError::Closed)),
+            Ok(fits) => fits.then_some(Ok(())),
+            Err(found) => Some(Err(found.into())),
+        };
+        spin.until(spin_max, || look().is_some());
+        let end = control.room.0.sleep_until(deadline, look).unwrap_or(Err(SendError::TimedOut));
         spin.learn(began.elapsed(), SPIN_MAX);
-        Ok(())
+        if let Err(SendError::Corrupt { .. }) = end {
+            link.close(*ring);
+        }
+        end
     }
 }
 

@@ -37,18 +37,13 @@ impl Sleeper {
     /// A closed ring ends the sleep in any case: with `Ready` where there are frames left.
     pub fn sleep(&self, timeout: Option<Duration>) -> Wait {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let bell = &self.link.control(self.ring).news.0;
-        loop {
-            let armed = bell.arm();
-            if let Some(end) = self.look().filter(|end| *end == Wait::Closed || !self.is_left_to_another()) {
-                return end;
-            }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Wait::TimedOut;
-            }
-            bell.wait(armed, left);
-        }
+        let control = self.link.control(self.ring);
+        let look = || match self.look() {
+            Some(Wait::Ready) if self.link.is_closed(self.ring) => Some(Wait::Ready),
+            Some(Wait::Ready) => self.attendance.has_news_for_sleepers(control).then_some(Wait::Ready),
+            end => end,
+        };
+        control.news.0.sleep_until(deadline, look).unwrap_or(Wait::TimedOut)
     }
 
     /// What there is, without sleeping; `None` where it is nothing yet.
@@ -66,9 +61,5 @@ impl Sleeper {
     #[inline]
     pub(crate) fn attendance(&self) -> &Attendance {
         &self.attendance
-    }
-
-    fn is_left_to_another(&self) -> bool {
-        self.attendance.is_attended() && !self.link.is_closed(self.ring)
     }
 }
