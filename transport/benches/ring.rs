@@ -40,6 +40,29 @@ fn pipelined(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// There and back, 64 bytes a frame, up to 1,024 under way, sent and answered in batches of 64.
+fn answered(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ring_answered");
+    group.sample_size(20).measurement_time(Duration::from_secs(3)).throughput(Throughput::Elements(1));
+    let (mut pair, mut child) = peer(SPIN);
+    group.bench_function("64_bytes", |bencher| {
+        bencher.iter_custom(|frames| {
+            let began = Instant::now();
+            let (mut sent, mut answers) = (0, 0);
+            while answers < frames {
+                let batch = 64.min(frames - sent).min(answers + 1024 - sent);
+                (0..batch).for_each(|_| pair.sender.try_send(&[&[ECHO; 64]]).unwrap());
+                sent += batch;
+                pair.sender.flush();
+                answers += pair.receiver.recv_batch(|_| ()).unwrap() as u64;
+            }
+            began.elapsed()
+        });
+    });
+    end(pair, &mut child);
+    group.finish();
+}
+
 /// There and back, one frame at a time.
 fn round_trip(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ring_round_trip");
@@ -109,7 +132,7 @@ fn be_the_peer(mut pair: Pair, spin: Duration) {
     }
 }
 
-criterion_group!(benches, pipelined, round_trip);
+criterion_group!(benches, pipelined, answered, round_trip);
 
 fn main() {
     if let Ok(file) = inherited(FILE) {
