@@ -3,22 +3,25 @@
 
 use criterion::{Criterion, Throughput, criterion_group};
 use rayline_transport::ring::{Pair, Wait, inherit, inherited};
+use std::hint::black_box;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 const FILE: &str = "RAYLINE_RING_BENCH_FILE";
 const SPIN: Duration = Duration::from_millis(10);
 const RING_BYTES: usize = 1 << 20;
-/// A frame that begins so is answered by itself; others are counted.
+/// What the peer does with a frame, by its first byte: sends it back.
 const ECHO: u8 = 1;
+/// Counts it.
 const COUNT: u8 = 2;
+/// Counts it, and answers how many came since it answered last.
 const COUNT_AND_TELL: u8 = 3;
 
 /// One way, 64 bytes a frame: the peer tells when it has the last one.
 fn pipelined(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ring_pipelined");
     group.sample_size(20).measurement_time(Duration::from_secs(3));
-    for (name, bytes) in [("16_bytes", 16), ("64_bytes", 64), ("256_bytes", 256)] {
+    for (name, bytes) in [("16_bytes", 16), ("64_bytes", 64), ("256_bytes", 256), ("4096_bytes", 4096)] {
         let (mut pair, mut child) = peer(SPIN);
         group.throughput(Throughput::Elements(1));
         group.bench_function(name, |bencher| {
@@ -31,8 +34,10 @@ fn pipelined(criterion: &mut Criterion) {
                 }
                 pair.sender.send(&[&last], None).unwrap();
                 pair.sender.flush();
-                answer(&mut pair);
-                began.elapsed()
+                let counted = answer(&mut pair);
+                let elapsed = began.elapsed();
+                assert_eq!(counted, frames);
+                elapsed
             });
         });
         end(pair, &mut child);
@@ -97,12 +102,15 @@ fn echo(pair: &mut Pair) {
     answer(pair);
 }
 
-fn answer(pair: &mut Pair) {
-    let mut answers = 0;
-    while answers == 0 {
+/// Waits for one frame, and returns its first word.
+fn answer(pair: &mut Pair) -> u64 {
+    let mut word = None;
+    while word.is_none() {
         assert_eq!(pair.receiver.wait(SPIN, None), Wait::Ready);
-        answers += pair.receiver.recv_batch(|_| ()).unwrap();
+        let read = |frame: &[u8]| word = Some(u64::from_le_bytes(frame[..8].try_into().unwrap()));
+        pair.receiver.recv_batch(read).unwrap();
     }
+    word.unwrap()
 }
 
 fn peer(spin: Duration) -> (Pair, Child) {
@@ -120,11 +128,15 @@ fn end(pair: Pair, child: &mut Child) {
 }
 
 fn be_the_peer(mut pair: Pair, spin: Duration) {
+    let mut count = 0u64;
     while pair.receiver.wait(spin, None) == Wait::Ready {
         let Pair { sender, receiver, .. } = &mut pair;
         let handle = |frame: &[u8]| {
-            if frame[0] != COUNT {
-                sender.try_send(&[frame]).unwrap();
+            count += 1;
+            match black_box(frame)[0] {
+                ECHO => sender.try_send(&[frame]).unwrap(),
+                COUNT_AND_TELL => sender.try_send(&[&std::mem::take(&mut count).to_le_bytes()]).unwrap(),
+                _ => {}
             }
         };
         receiver.recv_batch(handle).unwrap();

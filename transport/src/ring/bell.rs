@@ -107,3 +107,38 @@ impl Bell {
         rang
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_costs_a_call_only_where_somebody_armed_and_once() {
+        let bell = Bell::default();
+        assert!(!bell.ring(), "nobody sleeps");
+        bell.arm();
+        bell.arm();
+        assert!(bell.ring());
+        assert!(!bell.ring(), "all were woken");
+    }
+
+    #[test]
+    fn an_attended_bell_stays_silent_and_armed() {
+        let bell = Bell::default();
+        bell.arm();
+        bell.set_attended(true);
+        assert!(!bell.ring());
+        assert!(bell.is_armed());
+        bell.set_attended(false);
+        assert!(bell.ring());
+    }
+
+    #[test]
+    fn what_is_found_ends_the_sleep_and_so_does_the_deadline() {
+        let bell = Bell::default();
+        assert_eq!(bell.sleep_until(None, || Some(1)), Some(1));
+        let (began, timeout) = (Instant::now(), Duration::from_millis(20));
+        assert_eq!(bell.sleep_until(Some(began + timeout), || None::<()>), None);
+        assert!(began.elapsed() >= timeout);
+    }
+}
