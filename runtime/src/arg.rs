@@ -4,6 +4,8 @@ use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::object::{ObjectRef, Outcome};
 use rayline_exec::{Args, Awaited, Ready};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What may stand for an argument of type `T`: a `T`, an `ObjectRef<T>` or a `&ObjectRef<T>`.
 ///
@@ -62,6 +64,44 @@ impl<T: Data> Clone for Arg<T> {
         match self {
             Arg::Value(value) => Arg::Value(value.clone()),
             Arg::Ref(object) => Arg::Ref(object.clone()),
+        }
+    }
+}
+
+/// Encoded as its value, which must be there: another process gets a copy of its own.
+impl<T: Data> Serialize for Arg<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Arg::Value(value) => value.serialize(serializer),
+            Arg::Ref(object) => object.peek().map_err(serde::ser::Error::custom)?.serialize(serializer),
+        }
+    }
+}
+
+impl<'de, T: Data> Deserialize<'de> for Arg<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Arg::Value)
+    }
+}
+
+/// A list of arguments when the task runs; it can go to another process.
+#[doc(hidden)]
+pub trait ArgList: Serialize + DeserializeOwned + Send + 'static {
+    /// The error of the first argument that has one.
+    fn failure(&self) -> Option<Error>;
+}
+
+impl ArgList for () {
+    fn failure(&self) -> Option<Error> {
+        None
+    }
+}
+
+impl<First: Data, Rest: ArgList> ArgList for (Arg<First>, Rest) {
+    fn failure(&self) -> Option<Error> {
+        match &self.0 {
+            Arg::Ref(object) => object.peek().err().or_else(|| self.1.failure()),
+            Arg::Value(_) => self.1.failure(),
         }
     }
 }

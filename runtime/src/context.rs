@@ -50,7 +50,7 @@ impl Cancellation {
     }
 
     /// Whether it was; if not, `waker` is woken when it is.
-    fn poll(&self, waker: &Waker) -> bool {
+    pub(crate) fn poll(&self, waker: &Waker) -> bool {
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
         self.is_told()
     }

@@ -1,5 +1,9 @@
 //! Why there is no value.
 
+mod told;
+
+use rayline_store::CodecError;
+use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +32,7 @@ enum Source {
 }
 
 /// What kind of failure it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The task returned an `Err`; [`Error::downcast_ref`] finds it. Where that is an error of this crate, of another task
@@ -69,9 +73,9 @@ pub enum ErrorKind {
         /// The name asked for.
         name: String,
         /// The type asked for.
-        asked: &'static str,
+        asked: String,
         /// The type it has.
-        found: &'static str,
+        found: String,
     },
     /// The placement group couldn't be reserved, or was removed.
     Group(String),
@@ -85,6 +89,20 @@ pub enum ErrorKind {
     Config(String),
     /// The system failed the task in its last permitted try, or lost its value.
     Lost(String),
+    /// The worker process that ran the task died.
+    WorkerDied {
+        /// How: the signal or exit code, and the last lines that it wrote.
+        how: String,
+        /// Which try it was, from 1.
+        attempt: u32,
+    },
+    /// What was to go to another process, or came from there, can't be encoded or decoded; the source says why.
+    Codec {
+        /// The task's arguments, or its value.
+        what: String,
+    },
+    /// An instance of a generic task that no `instantiate!` names, so that another process can't find it.
+    Unregistered,
 }
 
 impl Error {
@@ -126,6 +144,17 @@ impl Error {
     /// `source` failed, and `task` needed it.
     pub(crate) fn argument(task: &'static str, source: Error) -> Self {
         Self(Arc::new(Inner { kind: ErrorKind::Argument, task: Some(task), source: Some(Source::Same(source)) }))
+    }
+
+    /// `what` of the task can't be encoded or decoded.
+    pub(crate) fn codec(task: &'static str, what: &str, error: CodecError) -> Self {
+        let (kind, source) = (ErrorKind::Codec { what: what.to_owned() }, Some(Source::Boxed(Box::new(error))));
+        Self(Arc::new(Inner { kind, task: Some(task), source }))
+    }
+
+    /// The driver asked for a task that this program doesn't have, or that can't be sent.
+    pub(crate) fn unregistered() -> Self {
+        Self::new(ErrorKind::Unregistered)
     }
 
     pub(crate) fn stream(task: &'static str, source: Error) -> Self {
@@ -213,6 +242,14 @@ impl Error {
                 f.write_str("a runtime is running already; shut it down before starting another")
             }
             ErrorKind::Config(why) => write!(f, "configuration: {why}"),
+            ErrorKind::WorkerDied { how, attempt } => {
+                write!(f, "didn't finish{}, as its worker process {how}", Attempt(*attempt))
+            }
+            ErrorKind::Codec { what } => write!(f, "couldn't run in another process: its {what} can't travel"),
+            ErrorKind::Unregistered => f.write_str(
+                "can't run in another process, as it isn't registered there; name its types once: \
+                 `rayline::instantiate!(task<Type>);`",
+            ),
         }
     }
 }

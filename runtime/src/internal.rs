@@ -4,12 +4,12 @@ pub use crate::actor::{
     AsyncMutMethod, AsyncRefMethod, CheckpointOps, MutMethod, RefMethod, create, send_async_mut, send_async_ref,
     send_mut, send_ref,
 };
-pub use crate::arg::{Arg, IntoArg, Slots, owned, shared};
+pub use crate::arg::{Arg, ArgList, IntoArg, Slots, owned, shared};
 pub use crate::data::Value;
 pub use crate::options::Declared;
-pub use crate::registry::{Entry, TASKS};
+pub use crate::registry::{Answer, Entry, RunEncoded, TASKS};
 pub use crate::stream::{Items, StreamTask, remote_stream};
-pub use crate::task::{Instance, Invocation, Parts, remote, remote_async, remote_parts};
+pub use crate::task::{Instance, Invocation, Parts, remote, remote_async, remote_parts, run_encoded};
 pub use linkme;
 pub use rayline_exec::{BoxFuture, live_cells};
 pub use serde;

@@ -40,6 +40,7 @@ mod group;
 mod io;
 mod object;
 mod options;
+mod process;
 mod registry;
 mod runtime;
 mod stream;

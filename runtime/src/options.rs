@@ -23,6 +23,8 @@ pub struct Declared {
     pub buffer: u32,
     /// Exclusive calls between two checkpoints of an actor; 0 for none.
     pub checkpoint_every: u64,
+    /// In a process of its own.
+    pub isolated: bool,
 }
 
 impl Declared {
@@ -38,6 +40,7 @@ impl Declared {
         concurrency: 1,
         buffer: 64,
         checkpoint_every: 0,
+        isolated: false,
     };
 
     /// An actor: it holds no CPU, as its methods use the executor's.
@@ -50,6 +53,7 @@ impl Declared {
             && self.gpu == 0.0
             && self.memory_bytes == 0
             && self.named.is_empty()
+            && !self.isolated
             && !(self.retries_errors && self.retries > 0)
     }
 }

@@ -1,6 +1,12 @@
 //! Every task of the program, collected when it is linked.
 
-use std::sync::LazyLock;
+use crate::error::Error;
+use crate::task::Task;
+use rayline_store::Region;
+use std::any::TypeId;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// One task, by name.
 #[doc(hidden)]
@@ -9,12 +15,82 @@ pub struct Entry {
     pub name: &'static str,
     /// Where its name is declared, to tell two tasks of one name apart.
     pub place: &'static str,
+    /// The type that stands for it.
+    pub task: fn() -> TypeId,
+    /// How a process runs it that was sent its arguments; `None` where it can't be sent.
+    pub run: Option<RunEncoded>,
 }
+
+/// Runs one attempt of a task on encoded arguments.
+#[doc(hidden)]
+pub type RunEncoded = fn(args: &Region, attempt: u32) -> Answer;
+
+/// What an attempt on encoded arguments ends with.
+#[doc(hidden)]
+pub enum Answer {
+    /// The encoded value.
+    Value(Region),
+    Failed {
+        error: Error,
+        /// Whether `retry_on` names such errors.
+        retryable: bool,
+    },
+}
+
+/// The number of a task in this program: the same in all processes that run the same binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FunctionId(pub(crate) u32);
 
 #[doc(hidden)]
 #[linkme::distributed_slice]
 #[allow(unsafe_code)]
 pub static TASKS: [Entry];
+
+/// The tasks in the order of their names.
+static SORTED: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    let mut entries = TASKS.to_vec();
+    entries.sort_by_key(|entry| (entry.name, entry.place));
+    entries.dedup_by_key(|entry| (entry.task)());
+    entries
+});
+
+/// Where each task's type is in `SORTED`.
+static NUMBERS: LazyLock<HashMap<TypeId, FunctionId>> = LazyLock::new(|| {
+    let number = |(index, entry): (usize, &Entry)| ((entry.task)(), FunctionId(index as u32));
+    SORTED.iter().enumerate().map(number).collect()
+});
+
+/// The number of a task; `None` for an instance of a generic one that `instantiate!` doesn't name.
+pub(crate) fn number<T: Task>() -> Option<FunctionId> {
+    NUMBERS.get(&TypeId::of::<T>()).copied()
+}
+
+/// The task of that number.
+pub(crate) fn entry(function: FunctionId) -> Option<&'static Entry> {
+    SORTED.get(function.0 as usize)
+}
+
+/// A hash of all tasks' names: processes that differ in it don't run the same program.
+pub(crate) fn fingerprint() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    SORTED.iter().for_each(|entry| entry.name.hash(&mut hasher));
+    hasher.finish()
+}
+
+/// The same name for as long as the process runs: a task's own, or one that another process told of.
+pub(crate) fn interned(name: &str) -> &'static str {
+    static TOLD: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    if let Ok(index) = SORTED.binary_search_by_key(&name, |entry| entry.name) {
+        return SORTED[index].name;
+    }
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(same) = told.get(name) {
+        return same;
+    }
+    let name: &'static str = Box::leak(name.into());
+    told.insert(name);
+    name
+}
 
 /// The two places of each name that is declared twice.
 static CLASHES: LazyLock<Vec<(Entry, Entry)>> = LazyLock::new(|| {

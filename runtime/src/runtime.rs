@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::Hello;
 use crate::{context, io, registry};
 use rayline_core::ids::{NodeId, OwnerId};
 use rayline_exec::{Current, Pool, PoolOptions, Published, blocking};
@@ -29,6 +30,8 @@ struct Live {
     pool: Pool,
     control: Control,
     cpus: usize,
+    threads_max: usize,
+    stack_bytes: usize,
     closed: AtomicBool,
 }
 
@@ -86,6 +89,7 @@ impl Live {
         }
         self.control.close();
         self.pool.shutdown();
+        self.control.stop_fleet();
         self.control.stop();
     }
 }
@@ -146,6 +150,12 @@ pub(crate) fn control() -> &'static Control {
     &live().control
 }
 
+/// How worker processes are set up: as this one, so that what a task submits there runs as it would here.
+pub(crate) fn hello() -> Hello {
+    let Live { cpus, threads_max, stack_bytes, .. } = *live();
+    Hello { fingerprint: registry::fingerprint(), cpus: cpus as u32, threads_max, stack_bytes }
+}
+
 /// The CPU slot of an executor thread. Threads that stand in for blocked ones share the slots.
 pub(crate) fn slot(worker: usize) -> u32 {
     (worker % live().cpus.max(1)) as u32
@@ -182,7 +192,8 @@ fn start(config: Config) -> Result<&'static Live> {
         poll_in: io::within,
     });
     let control = Control::start(pool, capacity, cpus);
-    Ok(LIVE.publish(Live { pool, control, cpus, closed: AtomicBool::new(false) }))
+    let Config { threads_max, stack_bytes, .. } = config;
+    Ok(LIVE.publish(Live { pool, control, cpus, threads_max, stack_bytes, closed: AtomicBool::new(false) }))
 }
 
 /// The pool is down to its target. While a runtime starts nobody waits for that.

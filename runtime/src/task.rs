@@ -1,14 +1,16 @@
 //! Tasks: functions that are submitted.
 
-use crate::arg::Slots;
+use crate::arg::{ArgList, Slots};
 use crate::context;
-use crate::control::{self, LeasedTask};
+use crate::control::{self, Body, LeasedTask, Packed};
 use crate::data::Data;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{ObjectRef, Outcome};
 use crate::options::{Declared, Options, option_methods};
+use crate::registry::{self, Answer, RunEncoded};
 use crate::runtime;
 use rayline_exec::{Awaited, BoxFuture, Fault, Function, Named, Promise, promise};
+use rayline_store::{Region, decode, encode};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -23,7 +25,7 @@ pub trait Task: Send + Sync + 'static {
     const IS_ASYNC: bool;
     /// What it takes when it runs.
     #[doc(hidden)]
-    type Args: Send + 'static;
+    type Args: ArgList;
     /// What its reference gives.
     type Output: Data;
 
@@ -43,7 +45,10 @@ pub trait Task: Send + Sync + 'static {
     message = "`{Self}` isn't a generic task with its types",
     note = "`instantiate!` takes names of functions with `#[task]`, as in `instantiate!(sort<u32>);`"
 )]
-pub trait Instance {}
+pub trait Instance {
+    /// How another process runs it, where it can.
+    const RUN: Option<RunEncoded>;
+}
 
 /// A task that runs: its result, or the future of it.
 #[doc(hidden)]
@@ -210,11 +215,44 @@ where
 
     fn call(self, slots: S) -> Unwatched {
         let args = slots.into_args();
-        let attempt = move |attempt: u32| try_once::<T>(args.clone(), attempt);
         let retries = self.options.declared.retries;
-        let task = LeasedTask::shared(T::NAME, self.promise, Box::new(attempt), T::retries_after);
+        let body = if self.options.declared.isolated {
+            match pack::<T>(&args) {
+                Ok(packed) => Body::Apart(packed),
+                Err(error) => {
+                    self.promise.complete(Outcome(Err(error)));
+                    return Unwatched;
+                }
+            }
+        } else {
+            Body::Here(Box::new(move |attempt: u32| try_once::<T>(args.clone(), attempt)))
+        };
+        let task = LeasedTask::shared(T::NAME, self.promise, body, T::retries_after);
         control::submit(task, self.demand, self.options.bundle, retries);
         Unwatched
+    }
+}
+
+/// Encodes a call, so that another process can run it.
+fn pack<T: Task>(args: &T::Args) -> Result<Packed> {
+    if let Some(error) = args.failure() {
+        return Err(Error::argument(T::NAME, error));
+    }
+    let function = registry::number::<T>().ok_or_else(|| Error::in_task(ErrorKind::Unregistered, T::NAME))?;
+    let args = encode(args).map_err(|error| Error::codec(T::NAME, "arguments", error))?;
+    Ok(Packed { function, args })
+}
+
+/// Runs one attempt of a task that another process has sent.
+#[doc(hidden)]
+pub fn run_encoded<T: Task>(args: &Region, attempt: u32) -> Answer {
+    let result = decode::<T::Args>(args)
+        .map_err(|error| Error::codec(T::NAME, "arguments", error))
+        .and_then(|args| try_once::<T>(args, attempt))
+        .and_then(|value| encode(&value).map_err(|error| Error::codec(T::NAME, "value", error)));
+    match result {
+        Ok(value) => Answer::Value(value),
+        Err(error) => Answer::Failed { retryable: T::retries_after(&error), error },
     }
 }
 

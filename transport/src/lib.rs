@@ -7,5 +7,6 @@
 // Under loom only the lock-free types are built, without what uses them.
 #![cfg_attr(loom, allow(dead_code))]
 
+mod initializer;
 pub mod ring;
 mod sync;

@@ -3,13 +3,14 @@
 //! `r1.9` request, `g1.3` group, `b1.3.0` bundle, `c4` class, `#2` attempt, `i2` incarnation, `tok3` timer.
 
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// A node in one life. A machine that restarts registers under a new id, so the death of an id is final.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub u32);
 
 /// A process that owns objects (a worker or a driver) in one life.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OwnerId(pub u32);
 
 impl OwnerId {
@@ -18,7 +19,7 @@ impl OwnerId {
 }
 
 /// A task, named by the owner that submitted it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskId {
     /// The owner of the task and of what it returns.
     pub owner: OwnerId,
@@ -34,7 +35,7 @@ impl TaskId {
 }
 
 /// An object: one value returned by a task, or put by an owner under a task id of its own.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectId {
     /// The task that makes the value.
     pub task: TaskId,
@@ -43,7 +44,7 @@ pub struct ObjectId {
 }
 
 /// An actor, named by the owner that created it; the same in all its incarnations.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ActorId {
     /// The creator.
     pub owner: OwnerId,
@@ -52,7 +53,7 @@ pub struct ActorId {
 }
 
 /// A lease, named by the node that granted it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LeaseId {
     /// The node whose resources are leased.
     pub node: NodeId,
@@ -61,7 +62,7 @@ pub struct LeaseId {
 }
 
 /// One request for a lease; a new try is a new request.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId {
     /// Who asks, and who gets the answer.
     pub owner: OwnerId,
@@ -70,7 +71,7 @@ pub struct RequestId {
 }
 
 /// A placement group, named by the owner that reserved it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupId {
     /// The owner that reserved the group.
     pub owner: OwnerId,
@@ -86,7 +87,7 @@ impl GroupId {
 }
 
 /// One bundle of a placement group.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BundleId {
     /// The group.
     pub group: GroupId,
@@ -95,11 +96,11 @@ pub struct BundleId {
 }
 
 /// A scheduling class of one owner: tasks that ask for the same resources in the same place.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClassId(pub u32);
 
 /// Which try of a task or of a reservation. Answers that bear an old one start nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Attempt(pub u32);
 
 impl Attempt {
@@ -113,7 +114,7 @@ impl Attempt {
 }
 
 /// Which life of an actor; grows by one with every start.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Incarnation(pub u32);
 
 impl Incarnation {
@@ -128,7 +129,7 @@ impl Incarnation {
 
 /// Names a timer that a machine asked for. A token that the machine no longer waits for is dropped, so drivers need not
 /// cancel timers.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TimerToken(pub u64);
 
 impl fmt::Display for NodeId {

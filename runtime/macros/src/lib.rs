@@ -38,6 +38,7 @@ fn expand_item(item: TokenStream, result: syn::Result<proc_macro2::TokenStream>)
 /// | `retries = 3` | tries after the first, for failures of the system and what `retry_on` names | 3 |
 /// | `retry_on(MyError, panic)` | errors after which another try is worth it: types, `panic`, `any` | none |
 /// | `returns = 2` | the parts of the returned tuple are objects of their own | 1 |
+/// | `isolated` | runs in a process of its own, which may crash without harm to others | in this process |
 /// | `buffer = 64` | items of a stream that may wait for their consumer | 64 |
 ///
 /// A function that returns `Result<T, E>` gives an object of type `T`; its `Err` fails the reference and all that depends

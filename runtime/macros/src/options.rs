@@ -17,17 +17,19 @@ pub(crate) enum Kind {
 impl Kind {
     fn known(self) -> &'static [&'static str] {
         match self {
-            Kind::Task => &["cpu", "gpu", "memory", "resources", "name", "retries", "retry_on", "returns", "buffer"],
+            Kind::Task => {
+                &["cpu", "gpu", "memory", "resources", "name", "retries", "retry_on", "returns", "buffer", "isolated"]
+            }
             Kind::Actor => &["cpu", "gpu", "memory", "resources", "restarts", "concurrency", "checkpoint"],
         }
     }
 
     /// Whether there is such an option.
     fn check(self, key: &Ident) -> Result<()> {
-        if key == "isolated" {
+        if key == "isolated" && self == Kind::Actor {
             return Err(syn::Error::new(
                 key.span(),
-                "isolated tasks and actors come with worker processes, which aren't there yet",
+                "actors aren't isolated yet; let a method submit tasks with `#[task(isolated)]`",
             ));
         }
         if self.known().iter().any(|known| key == known) {
@@ -121,6 +123,10 @@ impl Options {
                 self.set("retries_errors", quote!(true), key.span());
                 Ok(())
             }
+            Entry::Flag(key) if key == "isolated" => {
+                self.set_at(&key, quote!(true));
+                Ok(())
+            }
             Entry::List(key, _) | Entry::Flag(key) => Err(syn::Error::new(key.span(), how_to_write(&key))),
             Entry::Value(key, value) => self.add_value(&key, value),
         }
@@ -189,6 +195,7 @@ impl Options {
 fn how_to_write(key: &Ident) -> String {
     match key.to_string().as_str() {
         "resources" => "write `resources(license = 1)`".into(),
+        "isolated" => "write `isolated` alone".into(),
         "retry_on" => "write `retry_on(MyError)`, `retry_on(panic)` or `retry_on(any)`".into(),
         key => format!("write `{key} = …`"),
     }

@@ -99,6 +99,12 @@ impl Task {
         if let Some(returns) = self.options.given("returns") {
             return Err(syn::Error::new(returns.span(), "`returns` is for tuples; a stream has its items"));
         }
+        if let Some(isolated) = self.options.given("isolated") {
+            return Err(syn::Error::new(
+                isolated.span(),
+                "a task that returns an iterator isn't isolated yet; let it submit tasks with `#[task(isolated)]`",
+            ));
+        }
         let held = ["cpu", "gpu", "memory", "resources", "retries", "retry_on"];
         match held.into_iter().find_map(|name| self.options.given(name)) {
             Some(key) => Err(syn::Error::new(
@@ -122,7 +128,8 @@ impl Task {
             return quote!(#function #definition #implementation #face #instance);
         }
         let types = self.params.iter().map(|param| &param.ty).chain([&self.output.ty]);
-        let (values, register) = (signature::assert_data(types), registration(self.name(), &quote!()));
+        let (name, values) = (self.name(), signature::assert_data(types));
+        let register = registration(&quote!(#name), &quote!(#name), &self.run_encoded());
         quote!(#function #values #definition #implementation #face #register)
     }
 
@@ -276,11 +283,22 @@ impl Task {
         }
     }
 
+    /// How another process runs it, where it can.
+    fn run_encoded(&self) -> TokenStream {
+        let (name, (_, generics, _)) = (self.name(), self.function.sig.generics.split_for_impl());
+        match self.output.shape {
+            Shape::Stream => quote!(::core::option::Option::None),
+            Shape::One => quote!(::core::option::Option::Some(::rayline::internal::run_encoded::<#name #generics>)),
+        }
+    }
+
     /// What only a generic task has: `instantiate!` may name it.
     fn instance(&self) -> TokenStream {
-        let name = self.name();
+        let (name, run) = (self.name(), self.run_encoded());
         let (impl_generics, type_generics, where_clause) = self.function.sig.generics.split_for_impl();
-        quote!(impl #impl_generics ::rayline::internal::Instance for #name #type_generics #where_clause {})
+        quote!(impl #impl_generics ::rayline::internal::Instance for #name #type_generics #where_clause {
+            const RUN: ::core::option::Option<::rayline::internal::RunEncoded> = #run;
+        })
     }
 }
 
@@ -297,8 +315,8 @@ fn label(name: &Ident) -> TokenStream {
     quote!(::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)))
 }
 
-/// Adds a task to the program's registry.
-fn registration(name: &Ident, arguments: &TokenStream) -> TokenStream {
+/// Adds a task to the program's registry: its name, its type, and how another process runs it.
+fn registration(name: &TokenStream, task: &TokenStream, run: &TokenStream) -> TokenStream {
     quote! {
         const _: () = {
             // The registry is a section of the program that the linker collects.
@@ -306,8 +324,10 @@ fn registration(name: &Ident, arguments: &TokenStream) -> TokenStream {
             #[::rayline::internal::linkme::distributed_slice(::rayline::internal::TASKS)]
             #[linkme(crate = ::rayline::internal::linkme)]
             static ENTRY: ::rayline::internal::Entry = ::rayline::internal::Entry {
-                name: ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name #arguments)),
+                name: ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)),
                 place: ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+                task: ::core::any::TypeId::of::<#task>,
+                run: #run,
             };
         };
     }
@@ -329,14 +349,8 @@ pub(crate) fn instantiate(instances: TokenStream) -> Result<TokenStream> {
                 "only generic tasks are instantiated: name the types, as in `sort<u32>`",
             ));
         }
-        let register = registration(name, &quote!(#arguments));
-        Ok(quote! {
-            #register
-            const _: fn() = || {
-                fn is_instance<T: ::rayline::internal::Instance>() {}
-                is_instance::<#path>();
-            };
-        })
+        let run = quote!(<#path as ::rayline::internal::Instance>::RUN);
+        Ok(registration(&quote!(#name #arguments), &quote!(#path), &run))
     });
     let each = each.collect::<Result<Vec<_>>>()?;
     Ok(quote!(#(#each)*))

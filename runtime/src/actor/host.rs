@@ -238,7 +238,7 @@ fn tell(event: Event) {
 /// [`ErrorKind::WrongActorType`].
 pub(super) fn downcast<A: Actor>(host: Arc<dyn Host>, name: &str) -> Result<Arc<ActorCell<A>>> {
     let found = host.type_name();
-    host.into_any()
-        .downcast::<ActorCell<A>>()
-        .map_err(|_| Error::new(ErrorKind::WrongActorType { name: name.to_owned(), asked: A::TYPE, found }))
+    host.into_any().downcast::<ActorCell<A>>().map_err(|_| {
+        Error::new(ErrorKind::WrongActorType { name: name.to_owned(), asked: A::TYPE.into(), found: found.into() })
+    })
 }

@@ -29,6 +29,8 @@ pub(super) enum Command {
         attempt: Attempt,
         lease: LeaseId,
         result: Result<(), FailureKind>,
+        /// Whether it ran on a thread of this process.
+        here: bool,
     },
     Shrunk,
     /// The holder of a lease blocks, or goes on.

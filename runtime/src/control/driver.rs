@@ -147,8 +147,10 @@ impl Driver {
         match command {
             Command::Submit { task, demand, bundle, retries } => self.submit(task, demand, bundle, retries),
             Command::Cancel(task) => self.tell_owner(owner::Event::Cancel { task }),
-            Command::Ended { task, attempt, lease, result } => {
-                self.threads.task_ended();
+            Command::Ended { task, attempt, lease, result, here } => {
+                if here {
+                    self.threads.task_ended();
+                }
                 self.set_running(task, false);
                 self.tell_owner(match result {
                     Ok(()) => owner::Event::TaskDone { task, attempt, lease },
@@ -327,9 +329,13 @@ impl Driver {
     fn start(&mut self, task: TaskId, attempt: rayline_core::ids::Attempt, lease: LeaseId) {
         self.set_running(task, true);
         let grant = self.grant(lease);
-        let Some(submitted) = self.tasks.get(&task) else { return };
+        let Some(task_of) = self.tasks.get(&task).map(|submitted| submitted.task.clone()) else { return };
+        let run = Run { task, attempt, lease, grant };
+        if task_of.packed().is_some() {
+            return crate::runtime::control().run_apart(task_of, run);
+        }
         self.threads.task_started();
-        leased::start(self.threads.pool(), submitted.task.clone(), Run { task, attempt, lease, grant });
+        leased::start(self.threads.pool(), task_of, run);
     }
 
     fn set_running(&mut self, task: TaskId, is_running: bool) {

@@ -4,12 +4,16 @@ use super::command::Command;
 use crate::context::{Assigned, Cancellation, assigned};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Outcome;
+use crate::process::Answered;
+use crate::registry::FunctionId;
 use crate::runtime;
 use crate::task::Unwatched;
 use rayline_core::ids::{Attempt, LeaseId, TaskId};
 use rayline_core::owner::FailureKind;
 use rayline_core::resources::Grant;
 use rayline_exec::{CancelWatch, Function, Pool, Promise};
+use rayline_store::{Region, decode};
+use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Wake, Waker};
 
@@ -21,6 +25,12 @@ pub(crate) trait Leased: Send + Sync {
     fn run(&self, run: &Run) -> std::result::Result<(), FailureKind>;
     /// It failed for good: with the error of its last attempt, or with `error` where the system failed it.
     fn fail(&self, error: Option<Error>);
+    /// What another process needs to run it; `None` where it runs here.
+    fn packed(&self) -> Option<&Packed>;
+    /// Another process has answered an attempt.
+    fn ended(&self, run: &Run, answered: Answered) -> std::result::Result<(), FailureKind>;
+    /// Wakes `waker` when it is cancelled while it runs, or now if it was.
+    fn on_cancel(&self, waker: &Waker);
     /// It was cancelled while it runs.
     fn tell_cancelled(&self);
     fn name(&self) -> &'static str;
@@ -28,16 +38,31 @@ pub(crate) trait Leased: Send + Sync {
 
 /// One attempt, on a lease.
 pub(crate) struct Run {
-    pub(super) task: TaskId,
-    pub(super) attempt: Attempt,
-    pub(super) lease: LeaseId,
-    pub(super) grant: Grant,
+    pub(crate) task: TaskId,
+    pub(crate) attempt: Attempt,
+    pub(crate) lease: LeaseId,
+    pub(crate) grant: Grant,
+}
+
+/// How a leased task runs.
+pub(crate) enum Body<T> {
+    /// On a thread of this process, given the number of the attempt.
+    Here(Box<dyn Fn(u32) -> Result<T> + Send + Sync>),
+    /// In a process of its own.
+    Apart(Packed),
+}
+
+/// A call that any process of the program can run: its lineage.
+pub(crate) struct Packed {
+    pub(crate) function: FunctionId,
+    /// The encoded arguments.
+    pub(crate) args: Region,
 }
 
 /// A leased task that makes a `T`.
 pub(crate) struct LeasedTask<T: Send + Sync + 'static> {
     name: &'static str,
-    attempt: Box<dyn Fn(u32) -> Result<T> + Send + Sync>,
+    body: Body<T>,
     retries_after: fn(&Error) -> bool,
     cancellation: Arc<Cancellation>,
     state: Mutex<State<T>>,
@@ -54,15 +79,24 @@ impl<T: Send + Sync + 'static> LeasedTask<T> {
     pub(crate) fn shared(
         name: &'static str,
         promise: Promise<Outcome<T>>,
-        attempt: Box<dyn Fn(u32) -> Result<T> + Send + Sync>,
+        body: Body<T>,
         retries_after: fn(&Error) -> bool,
-    ) -> Arc<dyn Leased> {
+    ) -> Arc<dyn Leased>
+    where
+        T: DeserializeOwned,
+    {
         let state = Mutex::new(State { promise: Some(promise), watch: None, last_error: None });
-        Arc::new(Self { name, attempt, retries_after, cancellation: Arc::default(), state })
+        Arc::new(Self { name, body, retries_after, cancellation: Arc::default(), state })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Keeps the error for whoever asks, should this have been the last attempt.
+    fn failed(&self, error: Error, kind: FailureKind) -> FailureKind {
+        self.lock().last_error = Some(error);
+        kind
     }
 
     fn keep_promise(&self, result: Result<T>) {
@@ -76,7 +110,7 @@ impl<T: Send + Sync + 'static> LeasedTask<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Leased for LeasedTask<T> {
+impl<T: DeserializeOwned + Send + Sync + 'static> Leased for LeasedTask<T> {
     fn named(&self, id: TaskId) {
         let waker = Waker::from(Arc::new(Cancel(id)));
         let mut state = self.lock();
@@ -96,22 +130,60 @@ impl<T: Send + Sync + 'static> Leased for LeasedTask<T> {
             grant: run.grant.clone(),
             cancellation: self.cancellation.clone(),
         });
-        match assigned(&given, || (self.attempt)(run.attempt.0)) {
+        let Body::Here(attempt) = &self.body else { unreachable!("a packed task runs apart") };
+        match assigned(&given, || attempt(run.attempt.0)) {
             Ok(value) => {
                 self.keep_promise(Ok(value));
                 Ok(())
             }
             Err(error) => {
                 let retryable = (self.retries_after)(&error);
-                self.lock().last_error = Some(error);
-                Err(FailureKind::Application { retryable })
+                Err(self.failed(error, FailureKind::Application { retryable }))
             }
+        }
+    }
+
+    fn packed(&self) -> Option<&Packed> {
+        match &self.body {
+            Body::Here(_) => None,
+            Body::Apart(packed) => Some(packed),
+        }
+    }
+
+    fn ended(&self, run: &Run, answered: Answered) -> std::result::Result<(), FailureKind> {
+        match answered {
+            Answered::Value(value) => match decode(&value) {
+                Ok(value) => {
+                    self.keep_promise(Ok(value));
+                    Ok(())
+                }
+                Err(error) => {
+                    let error = Error::codec(self.name, "value", error);
+                    Err(self.failed(error, FailureKind::Application { retryable: false }))
+                }
+            },
+            Answered::Failed { error, retryable } => Err(self.failed(error, FailureKind::Application { retryable })),
+            Answered::Died(how) => {
+                let died = ErrorKind::WorkerDied { how, attempt: run.attempt.0 };
+                let error = Error::in_task(died, self.name);
+                tracing::warn!(task = self.name, attempt = run.attempt.0, %error, "worker process died");
+                Err(self.failed(error, FailureKind::System))
+            }
+        }
+    }
+
+    fn on_cancel(&self, waker: &Waker) {
+        if self.cancellation.poll(waker) {
+            waker.wake_by_ref();
         }
     }
 
     fn fail(&self, error: Option<Error>) {
         let last = self.lock().last_error.take();
-        if let Some(error) = error.or(last) {
+        // How the worker died says more than that the system failed the task.
+        let system = error.as_ref().is_some_and(|error| matches!(error.kind(), ErrorKind::Lost(_)));
+        let error = if system { last.or(error) } else { error.or(last) };
+        if let Some(error) = error {
             self.keep_promise(Err(error));
         }
     }
@@ -123,6 +195,16 @@ impl<T: Send + Sync + 'static> Leased for LeasedTask<T> {
     fn name(&self) -> &'static str {
         self.name
     }
+}
+
+/// Tells the owner that an attempt in another process has ended.
+pub(crate) fn tell_ended(run: &Run, result: std::result::Result<(), FailureKind>) {
+    send_ended(run, result, false);
+}
+
+fn send_ended(run: &Run, result: std::result::Result<(), FailureKind>, here: bool) {
+    let Run { task, attempt, lease, .. } = *run;
+    runtime::control().send(Command::Ended { task, attempt, lease, result, here });
 }
 
 /// Tells the owner that the reference of a task was cancelled.
@@ -160,8 +242,7 @@ impl Function<()> for RunLeased {
     fn call(mut self, (): ()) -> Unwatched {
         if let Some(leased) = self.task.take() {
             let result = leased.run(&self.run);
-            let Run { task, attempt, lease, .. } = self.run;
-            runtime::control().send(Command::Ended { task, attempt, lease, result });
+            send_ended(&self.run, result, true);
         }
         Unwatched
     }

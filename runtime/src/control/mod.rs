@@ -18,21 +18,24 @@ mod threads;
 use crate::actor::Host;
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::{BundleRef, Progress};
+use crate::process::Fleet;
 use command::Command;
 use driver::Driver;
-pub(crate) use leased::{Leased, LeasedTask};
+pub(crate) use leased::{Body, Leased, LeasedTask, Packed, Run, tell_ended};
 use rayline_core::controller::{ActorSpec, Strategy};
 use rayline_core::ids::{ActorId, GroupId, LeaseId};
 use rayline_core::resources::{Capacity, Demand};
 use rayline_exec::Pool;
 use std::sync::mpsc::{Sender, channel, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
 /// The way to the control thread.
 pub(crate) struct Control {
     commands: Sender<Command>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// From the first isolated task on.
+    fleet: OnceLock<Fleet>,
 }
 
 impl Control {
@@ -43,7 +46,19 @@ impl Control {
         driver.begin(executors as u32);
         let thread = std::thread::Builder::new().name("rayline-control".into()).spawn(move || driver.run(queue));
         let thread = Mutex::new(Some(thread.expect("the process may start a thread")));
-        Self { commands, thread }
+        Self { commands, thread, fleet: OnceLock::new() }
+    }
+
+    /// Starts an attempt in a worker process.
+    fn run_apart(&self, task: Arc<dyn Leased>, run: Run) {
+        self.fleet.get_or_init(|| Fleet::start(crate::runtime::hello())).run(task, run);
+    }
+
+    /// Lets isolated tasks end, and ends the worker processes.
+    pub(crate) fn stop_fleet(&self) {
+        if let Some(fleet) = self.fleet.get() {
+            fleet.stop();
+        }
     }
 
     fn send(&self, command: Command) {

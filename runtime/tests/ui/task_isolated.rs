@@ -1,8 +1,11 @@
 use rayline::prelude::*;
 
 #[task(isolated)]
-fn f(x: i64) -> i64 {
-    x
+fn count(to: i64) -> impl Iterator<Item = i64> + Send {
+    0..to
 }
+
+#[task(isolated = true)]
+fn valued() {}
 
 fn main() {}

@@ -3,9 +3,11 @@
 use core::fmt;
 use core::ops::{Add, Sub};
 
+use serde::{Deserialize, Serialize};
+
 /// An amount of a resource, counted in 1/10,000 of a unit and never negative, so that sums and differences are exact:
 /// ten times 0.1 is 1, and what is released is what was taken.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Amount(i64);
 
 /// Parts in a unit.

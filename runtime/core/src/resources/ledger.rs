@@ -4,11 +4,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::demand::{Bytes, named_amount};
 use super::{Amount, Capacity, Demand, Infeasible};
 
 /// Part of one GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceShare {
     /// The device's index on its machine.
     pub index: u32,
@@ -17,7 +19,7 @@ pub struct DeviceShare {
 }
 
 /// Resources taken from a [`Ledger`], to be given back to the same one, once.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Grant {
     cpu: Amount,
     slots: Vec<u32>,

@@ -1,0 +1,204 @@
+//! The worker processes of a driver: one for each isolated task that runs; idle ones are used again.
+
+use super::lane::{Answered, CancelCall, Given};
+use super::launch::{Worker, launch};
+use super::worker::Hello;
+use crate::control::{Leased, Run, tell_ended};
+use crate::error::{Error, ErrorKind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long an idle process is kept for the next task: to start one costs milliseconds.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+/// How long a process may take to end.
+const END_MAX: Duration = Duration::from_secs(2);
+/// How often the memory of processes with a bound is read.
+const MEMORY_PERIOD: Duration = Duration::from_millis(100);
+
+/// The way to the thread that starts worker processes, and lives as long as they do.
+pub(crate) struct Fleet {
+    requests: Sender<Request>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Request {
+    Run {
+        task: Arc<dyn Leased>,
+        run: Run,
+    },
+    /// The process of that number has answered its task.
+    Free(u64),
+    Stop,
+}
+
+impl Fleet {
+    /// Starts the thread, which starts processes as they are needed, each set up by `hello`.
+    pub(crate) fn start(hello: Hello) -> Self {
+        let (requests, queue) = channel();
+        let manager = Manager {
+            hello,
+            requests: requests.clone(),
+            started: 0,
+            idle: Vec::new(),
+            busy: Vec::new(),
+            stopping: false,
+        };
+        let thread = std::thread::Builder::new().name("rayline-fleet".into()).spawn(move || manager.run(&queue));
+        Self { requests, thread: Mutex::new(Some(thread.expect("the process may start a thread"))) }
+    }
+
+    /// Runs one attempt of an isolated task.
+    pub(crate) fn run(&self, task: Arc<dyn Leased>, run: Run) {
+        if let Err(refused) = self.requests.send(Request::Run { task, run })
+            && let Request::Run { task, .. } = refused.0
+        {
+            refuse(&*task);
+        }
+    }
+
+    /// Lets running tasks end, then ends all processes. Blocks until they are gone.
+    pub(crate) fn stop(&self) {
+        let _ = self.requests.send(Request::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            thread.join().expect("the fleet's thread doesn't panic");
+        }
+    }
+}
+
+fn refuse(task: &dyn Leased) {
+    task.fail(Some(Error::in_task(ErrorKind::Shutdown, task.name())));
+}
+
+/// What the thread knows.
+struct Manager {
+    hello: Hello,
+    requests: Sender<Request>,
+    /// How many processes there were. Their own ids are used again by the system.
+    started: u64,
+    idle: Vec<(Worker, Instant)>,
+    busy: Vec<Busy>,
+    stopping: bool,
+}
+
+struct Busy {
+    worker: Worker,
+    /// What the task may hold of memory; 0 for any amount.
+    memory_bytes_max: u64,
+}
+
+impl Manager {
+    fn run(mut self, queue: &Receiver<Request>) {
+        while !(self.stopping && self.busy.is_empty()) {
+            match self.next(queue) {
+                Ok(Request::Run { task, .. }) if self.stopping => refuse(&*task),
+                Ok(Request::Run { task, run }) => self.assign(task, run),
+                Ok(Request::Free(number)) => self.free(number),
+                Ok(Request::Stop) => self.stopping = true,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.retire();
+            self.bound_memory();
+        }
+        let idle = std::mem::take(&mut self.idle).into_iter().map(|(worker, _)| worker);
+        idle.for_each(end);
+    }
+
+    fn next(&self, queue: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
+        let until_idle = self.idle.first().map(|(_, since)| IDLE_MAX.saturating_sub(since.elapsed()));
+        let bounded = self.busy.iter().any(|busy| busy.memory_bytes_max > 0).then_some(MEMORY_PERIOD);
+        match until_idle.into_iter().chain(bounded).min() {
+            Some(timeout) => queue.recv_timeout(timeout),
+            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn assign(&mut self, task: Arc<dyn Leased>, run: Run) {
+        let worker = match self.worker() {
+            Ok(worker) => worker,
+            Err(error) => {
+                let result = task.ended(&run, Answered::Died(format!("couldn't be started: {error}")));
+                return tell_ended(&run, result);
+            }
+        };
+        let (lane, number) = (worker.lane.clone(), worker.number);
+        self.busy.push(Busy { worker, memory_bytes_max: run.grant.memory_bytes() });
+        let given = Given { task: run.task, lease: run.lease, grant: run.grant.clone() };
+        let (requests, asked, attempt) = (self.requests.clone(), task.clone(), run.attempt.0);
+        let reply = move |answered| {
+            // Before anybody hears of the value: the next task is to find the process idle.
+            let _ = requests.send(Request::Free(number));
+            let result = asked.ended(&run, answered);
+            tell_ended(&run, result);
+        };
+        let packed = task.packed().expect("a task for another process is packed");
+        let call = lane.call(packed, attempt, &given, Box::new(reply));
+        task.on_cancel(&Waker::from(Arc::new(CancelCall { lane, call })));
+    }
+
+    /// An idle process, or a new one.
+    fn worker(&mut self) -> std::io::Result<Worker> {
+        while let Some((worker, _)) = self.idle.pop() {
+            if worker.lane.is_open() {
+                return Ok(worker);
+            }
+            end(worker);
+        }
+        self.started += 1;
+        launch(&self.hello, self.started)
+    }
+
+    fn free(&mut self, number: u64) {
+        let Some(index) = self.busy.iter().position(|busy| busy.worker.number == number) else { return };
+        let Busy { worker, .. } = self.busy.swap_remove(index);
+        if worker.lane.is_open() && self.idle.len() < self.hello.cpus as usize {
+            self.idle.push((worker, Instant::now()));
+        } else {
+            end(worker);
+        }
+    }
+
+    /// Ends what was idle for too long. The first is idle for the longest time.
+    fn retire(&mut self) {
+        while self.idle.first().is_some_and(|(_, since)| since.elapsed() >= IDLE_MAX) {
+            end(self.idle.remove(0).0);
+        }
+    }
+
+    /// Ends processes that hold more memory than their task asked for.
+    fn bound_memory(&self) {
+        for busy in self.busy.iter().filter(|busy| busy.memory_bytes_max > 0) {
+            let held = resident_bytes(busy.worker.pid).unwrap_or(0);
+            if held > busy.memory_bytes_max {
+                let mib = |bytes: u64| bytes >> 20;
+                busy.worker.lane.kill(format!(
+                    "{} was ended, as it held {} MiB of memory and its task asked for {} MiB",
+                    busy.worker.pid,
+                    mib(held),
+                    mib(busy.memory_bytes_max),
+                ));
+            }
+        }
+    }
+}
+
+/// Ends a process that has answered, and waits until it is gone. Tasks that it submitted itself may still run.
+fn end(worker: Worker) {
+    worker.lane.close();
+    let begin = Instant::now();
+    while !worker.attendant.is_finished() && begin.elapsed() < END_MAX {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    worker.lane.kill("was ended".into());
+    worker.attendant.join().expect("a lane's thread doesn't panic");
+}
+
+/// What a process holds of memory, in bytes.
+fn resident_bytes(pid: u32) -> Option<u64> {
+    let pages = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    pages.split(' ').nth(1)?.parse::<u64>().ok()?.checked_mul(rustix::param::page_size() as u64)
+}

@@ -1,0 +1,25 @@
+//! Worker processes: the same program, started to run tasks apart from the driver.
+//!
+//! ```text
+//!  control thread -- Start --> Fleet (a thread) --starts--> process --> worker::main, before the program's `main`
+//!                                |  Lane: calls, by number                |
+//!                                +---- ring: Run, Cancel ---------------> | pool of its own
+//!  cell <- Leased::ended <- lane's thread <- ring: Value, Failed <--------+
+//!                                ^ the process's end, with its last lines: what is under way has died
+//! ```
+//! A worker dies with its driver: the system kills it with the thread that started it, and the ring closes.
+
+mod fleet;
+mod lane;
+mod launch;
+mod output;
+mod role;
+mod wire;
+mod worker;
+
+pub(crate) use fleet::Fleet;
+pub(crate) use lane::Answered;
+pub(crate) use worker::Hello;
+
+/// The variable by which a worker finds its ring.
+const RING: &str = "RAYLINE_RING";
