@@ -2,7 +2,7 @@
 //!
 //! A worker is the same program. It mustn't run the program's `main`, wherever that calls the runtime, nor a test
 //! harness's: so it turns off before `main`, when the system's loader calls the program's initializers
-//! (`docs/src/decisions/007-before-main.md`).
+//! (`docs/decisions/007-before-main.md`).
 
 use super::worker;
 use std::process::Command;

@@ -1,0 +1,131 @@
+//! Commands become events.
+
+use super::{Driver, Submitted};
+use crate::actor::Host;
+use crate::control::command::Command;
+use crate::control::leased::Leased;
+use crate::error::{Error, ErrorKind};
+use crate::group::BundleRef;
+use crate::runtime::OWNER;
+use rayline_core::controller::{self, ActorSpec};
+use rayline_core::ids::{ClassId, RequestId, TaskId};
+use rayline_core::node;
+use rayline_core::owner::{self, Affinity};
+use rayline_core::resources::Demand;
+use std::sync::Arc;
+
+impl Driver {
+    /// Turns a command into events.
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Submit { task, demand, bundle, retries } => self.submit(task, demand, bundle, retries),
+            Command::Cancel(task) => self.tell_owner(owner::Event::Cancel { task }),
+            Command::Ended { task, attempt, lease, result, here } => {
+                if here {
+                    self.threads.task_ended();
+                }
+                self.set_running(task, false);
+                self.tell_owner(match result {
+                    Ok(()) => owner::Event::TaskDone { task, attempt, lease },
+                    Err(kind) => owner::Event::TaskFailed { task, attempt, lease, kind },
+                });
+            }
+            Command::Shrunk => self.shrunk(),
+            Command::Lend { lease, blocks: true } => self.tell_node(lease.node, node::Event::LendCpus { lease }),
+            Command::Lend { lease, blocks: false } => self.tell_node(lease.node, node::Event::RetakeCpus { lease }),
+            Command::CreateActor { host, spec, bundle } => self.create(host, spec, bundle),
+            Command::GetOrCreate { host, spec, bundle, reply } => {
+                // Closed, `create` drops it: whoever asked then knows.
+                self.asking.extend((!self.closed).then(|| (host.id(), reply)));
+                self.create(host, spec, bundle);
+            }
+            Command::KillActor { actor, restart } => {
+                self.tell_controller(controller::Event::KillActor { actor, restart });
+            }
+            Command::ActorEvent(event) => self.tell_controller(event),
+            Command::NamedActor { name, reply } => {
+                let request = RequestId { owner: OWNER, seq: rayline_exec::fresh_id() };
+                self.lookups.insert(request, reply);
+                self.tell_controller(controller::Event::LookupActor { request, name });
+            }
+            Command::Reserve { progress, reply, .. } if self.closed => {
+                progress.failed(SHUT_DOWN.into());
+                let _ = reply.send(());
+            }
+            Command::Reserve { group, bundles, strategy, progress, reply } => {
+                self.groups.insert(group, progress);
+                self.tell_controller(controller::Event::ReserveGroup { group, bundles, strategy });
+                self.settle();
+                let _ = reply.send(());
+            }
+            Command::RemoveGroup(group) => self.tell_controller(controller::Event::RemoveGroup { group }),
+            Command::Close(reply) => {
+                self.close();
+                let _ = reply.send(());
+            }
+            Command::Stop => {}
+        }
+    }
+
+    fn submit(&mut self, task: Arc<dyn Leased>, demand: Demand, bundle: Option<BundleRef>, retries: u32) {
+        if self.closed {
+            return;
+        }
+        let id = TaskId { owner: OWNER, seq: rayline_exec::fresh_id() };
+        let class = self.class(demand, bundle.as_ref());
+        self.tasks.insert(id, Submitted { task: task.clone(), is_running: false, _bundle: bundle });
+        self.tell_owner(owner::Event::Submit { task: id, class, args: Vec::new(), returns: 1, retries });
+        self.settle();
+        task.named(id);
+    }
+
+    /// The class of all tasks with this demand in this bundle.
+    fn class(&mut self, demand: Demand, bundle: Option<&BundleRef>) -> ClassId {
+        let bundle = bundle.map(|bundle| bundle.id);
+        if let Some(class) = self.classes.get(&(demand.clone(), bundle)) {
+            return *class;
+        }
+        let class = ClassId(self.next_class);
+        self.next_class += 1;
+        self.classes.insert((demand.clone(), bundle), class);
+        let affinity = bundle.map_or(Affinity::Any, Affinity::Bundle);
+        self.tell_owner(owner::Event::DefineClass { class, demand, affinity });
+        class
+    }
+
+    fn create(&mut self, host: Arc<dyn Host>, spec: ActorSpec, bundle: Option<BundleRef>) {
+        if self.closed {
+            return host.close(SHUT_DOWN.into(), false);
+        }
+        let actor = host.id();
+        self.actors.insert(actor, host);
+        self.placed.extend(bundle.map(|bundle| (actor, bundle)));
+        self.tell_controller(controller::Event::CreateActor { actor, spec });
+    }
+
+    /// The pool runs no more threads than it should: those asked to close have.
+    fn shrunk(&mut self) {
+        for lease in self.threads.take_closed() {
+            self.tell_owner(owner::Event::ExecutorClosed { lease });
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        for (_, host) in self.actors.drain() {
+            host.close(SHUT_DOWN.into(), false);
+        }
+        // What runs may end.
+        for (_, submitted) in self.tasks.extract_if(|_, submitted| !submitted.is_running) {
+            submitted.task.fail(Some(Error::in_task(ErrorKind::Shutdown, submitted.task.name())));
+        }
+        for (_, progress) in self.groups.drain() {
+            progress.failed(SHUT_DOWN.into());
+        }
+        // Dropped, these tell who asked.
+        self.asking.clear();
+        self.lookups.clear();
+    }
+}
+
+const SHUT_DOWN: &str = "the runtime was shut down";

@@ -1,0 +1,75 @@
+//! What the owner wants done: leases asked for, tasks started and failed, the fast path's threads.
+
+use super::{Driver, Timer};
+use crate::control::failure;
+use crate::control::leased::{self, Run};
+use crate::runtime;
+use rayline_core::ids::{Attempt, LeaseId, ObjectId, TaskId};
+use rayline_core::node;
+use rayline_core::owner::{self, Failure};
+use rayline_core::resources::Grant;
+use std::cmp::Reverse;
+
+impl Driver {
+    pub(super) fn act_for_owner(&mut self, action: owner::Action) {
+        match action {
+            owner::Action::RequestLease { node, request, demand, bundle, revocable } => {
+                self.tell_node(node, node::Event::RequestLease { request, demand, bundle, revocable });
+            }
+            owner::Action::CancelRequest { node, request } => {
+                self.tell_node(node, node::Event::CancelRequest { request });
+            }
+            owner::Action::ReturnLease { lease } => self.tell_node(lease.node, node::Event::ReturnLease { lease }),
+            owner::Action::Start { task, attempt, lease, .. } => self.start(task, attempt, lease),
+            owner::Action::CancelRunning { task, .. } => {
+                if let Some(submitted) = self.tasks.get(&task) {
+                    submitted.task.tell_cancelled();
+                }
+            }
+            owner::Action::ObjectReady { object, .. } => self.drop_object(object),
+            owner::Action::ObjectFailed { object, failure } => {
+                self.fail(object.task, failure);
+                self.drop_object(object);
+            }
+            owner::Action::TaskFailed { task, failure } => tracing::debug!(%task, %failure, "task failed"),
+            owner::Action::Release { .. } => {}
+            owner::Action::Forget { task } => drop(self.tasks.remove(&task)),
+            owner::Action::OpenExecutor { lease, grant: _ } => self.threads.open(lease),
+            owner::Action::CloseExecutor { lease } => self.threads.close(lease),
+            owner::Action::SetTimer { at, token } => self.timers.push(Reverse((at, Timer::Owner(token)))),
+        }
+    }
+
+    fn start(&mut self, task: TaskId, attempt: Attempt, lease: LeaseId) {
+        self.set_running(task, true);
+        let grant = self.grant(lease);
+        let Some(started) = self.tasks.get(&task).map(|submitted| submitted.task.clone()) else { return };
+        let run = Run { task, attempt, lease, grant };
+        if started.packed().is_some() {
+            return runtime::control().run_apart(started, run);
+        }
+        self.threads.task_started();
+        leased::start(self.threads.pool(), started, run);
+    }
+
+    pub(super) fn set_running(&mut self, task: TaskId, is_running: bool) {
+        if let Some(submitted) = self.tasks.get_mut(&task) {
+            submitted.is_running = is_running;
+        }
+    }
+
+    fn grant(&self, lease: LeaseId) -> Grant {
+        self.node.grant(lease).cloned().unwrap_or_default()
+    }
+
+    /// The value is in the task's cell, and lives as long as its references: the owner need not keep the object.
+    fn drop_object(&mut self, object: ObjectId) {
+        self.tell_owner(owner::Event::DropRef { object });
+    }
+
+    fn fail(&mut self, task: TaskId, failure: Failure) {
+        if let Some(submitted) = self.tasks.get(&task) {
+            submitted.task.fail(failure::of_task(failure, submitted.task.name()));
+        }
+    }
+}
