@@ -85,6 +85,7 @@ extern crate alloc;
 pub mod controller;
 pub mod ids;
 mod limits;
+pub mod members;
 pub mod node;
 mod out;
 pub mod owner;

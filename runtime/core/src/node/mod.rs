@@ -133,6 +133,18 @@ impl Node {
         self.own.waiting() + bundled.map(Pool::waiting).sum::<usize>()
     }
 
+    /// Bundles that grant leases.
+    pub fn committed(&self) -> impl Iterator<Item = BundleId> {
+        let committed = |bundle: &Bundle| matches!(bundle.phase, Phase::Committed { .. });
+        self.bundles.iter().filter(move |(_, bundle)| committed(bundle)).map(|(id, _)| *id)
+    }
+
+    /// Whose request got a live lease.
+    pub fn holder(&self, lease: LeaseId) -> Option<OwnerId> {
+        let pool = self.pool(*self.homes.get(&lease)?)?;
+        Some(pool.leases.get(&lease)?.request.owner)
+    }
+
     /// Live leases.
     pub fn leases(&self) -> usize {
         self.homes.len()

@@ -275,12 +275,15 @@ pub enum Action {
         /// Why.
         failure: Failure,
     },
-    /// To a node: drop its copy, nobody needs it.
+    /// To a node: drop its copy, nobody needs it; but not one of a later attempt than this, which may have been made
+    /// while this word was on its way.
     Release {
         /// The object.
         object: ObjectId,
         /// Where.
         node: NodeId,
+        /// The attempt that made the value.
+        attempt: Attempt,
     },
     /// The task will never run again: drop what is kept to run it.
     Forget {
