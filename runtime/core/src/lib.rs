@@ -83,6 +83,7 @@
 extern crate alloc;
 
 pub mod controller;
+mod finished;
 pub mod ids;
 mod limits;
 pub mod members;

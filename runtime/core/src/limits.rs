@@ -16,6 +16,9 @@ pub struct Limits {
     /// Node: finished requests remembered per owner, to tell a late duplicate from a new request. Older ones count as
     /// finished ([`Refusal::Stale`](crate::node::Refusal::Stale)).
     pub node_tombstones_max: usize,
+    /// Controller: ended groups, and ended or refused actors, remembered per owner, to tell a late duplicate from a new name.
+    /// Older ones count as ended.
+    pub controller_tombstones_max: usize,
     /// All machines: dead owners remembered, the oldest forgotten first.
     pub dead_owners_max: usize,
 
@@ -80,6 +83,7 @@ impl Default for Limits {
             node_waiting_max: 4096,
             overtakes_max: 64,
             node_tombstones_max: 4096,
+            controller_tombstones_max: 4096,
             dead_owners_max: 4096,
             tasks_max: 1 << 20,
             lineage_max: 1 << 20,

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Command, bundle, class, demand, node, object, run_script, task};
-use rayline_core::ids::{NodeId, OwnerId};
+use rayline_core::ids::{Attempt, NodeId, OwnerId};
 use rayline_core::node::Refusal;
 use rayline_core::resources::{Amount, Capacity, Demand, Grant, Infeasible, Ledger};
 use rayline_core::{Limits, Out, Time, controller, node as nodes, owner};
@@ -111,7 +111,11 @@ fn owner_event(command: &Command) -> owner::Event {
         "put" => Put { object: command.object(0), node: command.node(1) },
         "put-failed" => PutFailed { object: command.object(0) },
         "copied" => Copied { object: command.object(0), node: command.node(1) },
-        "lost" => ObjectLost { object: command.object(0), node: command.node(1) },
+        "lost" => ObjectLost {
+            object: command.object(0),
+            node: command.node(1),
+            attempt: Attempt(command.named("attempt").map_or(1, |text| text.trim_start_matches('#').parse().unwrap())),
+        },
         "add-ref" => AddRef { object: command.object(0) },
         "drop-ref" => DropRef { object: command.object(0) },
         "borrow" => Borrow { object: command.object(0), borrower: command.owner(1) },

@@ -312,15 +312,15 @@ impl World {
         let life = self.life(peer).expect("it acts");
         let here = life.member.node().expect("it is a member");
         let is_here = |object: &ObjectId| life.store.contains_key(object);
-        let missing: Vec<_> = run.args.iter().filter(|(object, _)| !is_here(object)).cloned().collect();
-        let lost_here: Vec<ObjectId> =
-            missing.iter().filter(|(_, sources)| sources.contains(&here)).map(|(object, _)| *object).collect();
+        let missing: Vec<_> = run.args.iter().filter(|(object, ..)| !is_here(object)).cloned().collect();
+        let should_be_here = missing.iter().filter(|(_, _, sources)| sources.contains(&here));
+        let lost_here: Vec<_> = should_be_here.map(|(object, attempt, _)| (*object, *attempt)).collect();
         let sources = missing
             .into_iter()
-            .map(|(object, sources)| (object, sources.into_iter().filter(|node| *node != here).collect::<Vec<_>>()));
+            .map(|(object, _, sources)| (object, sources.into_iter().filter(|node| *node != here).collect::<Vec<_>>()));
         let missing: BTreeMap<_, _> = sources.collect();
         life.runs.insert(key, Running { run, missing: missing.clone() });
-        lost_here.into_iter().for_each(|object| self.copy_lost(peer, object, here));
+        lost_here.into_iter().for_each(|(object, attempt)| self.copy_lost(peer, object, here, attempt));
         if missing.is_empty() {
             return self.execute(peer, key);
         }
@@ -357,7 +357,11 @@ impl World {
 
     fn fetched(&mut self, peer: Peer, object: ObjectId, from: NodeId, attempt: Option<Attempt>) {
         let Some(attempt) = attempt else {
-            self.copy_lost(peer, object, from);
+            let runs = &self.life(peer).expect("it acts").runs;
+            let mut args = runs.values().flat_map(|running| &running.run.args);
+            if let Some(attempt) = args.find(|arg| arg.0 == object).map(|arg| arg.1) {
+                self.copy_lost(peer, object, from, attempt);
+            }
             return self.next_source(peer, object, from);
         };
         if !self.seal(peer, object, attempt) {
@@ -421,9 +425,9 @@ impl World {
     }
 
     /// A copy that should be on a node is not there: its owner hears of it from whoever looked.
-    fn copy_lost(&mut self, peer: Peer, object: ObjectId, node: NodeId) {
+    fn copy_lost(&mut self, peer: Peer, object: ObjectId, node: NodeId, attempt: Attempt) {
         let here = self.life(peer).and_then(|life| life.member.node()).expect("it is a member");
-        let lost = owner::Event::ObjectLost { object, node };
+        let lost = owner::Event::ObjectLost { object, node, attempt };
         self.send(Addr::Node(here), Addr::Owner(object.task.owner), Message::Owner(lost));
     }
 

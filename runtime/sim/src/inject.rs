@@ -117,8 +117,8 @@ impl World {
         let Some(node) = life.member.node() else { return };
         let objects: Vec<_> = life.store.keys().copied().collect();
         let Some(object) = self.rng.pick(&objects).copied() else { return };
-        life.store.remove(&object);
-        let lost = Message::Owner(owner::Event::ObjectLost { object, node });
+        let attempt = life.store.remove(&object).expect("it is there");
+        let lost = Message::Owner(owner::Event::ObjectLost { object, node, attempt });
         self.send(Addr::Node(node), Addr::Owner(object.task.owner), lost);
     }
 

@@ -90,8 +90,8 @@ pub(crate) struct Run {
     pub(crate) attempt: Attempt,
     pub(crate) lease: LeaseId,
     pub(crate) returns: u32,
-    /// Each with where it is said to be.
-    pub(crate) args: Vec<(ObjectId, Vec<NodeId>)>,
+    /// Each with the attempt that made it, and where it is said to be.
+    pub(crate) args: Vec<(ObjectId, Attempt, Vec<NodeId>)>,
 }
 
 impl Message {

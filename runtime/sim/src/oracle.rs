@@ -95,7 +95,8 @@ impl World {
             });
             let gone = copies.into_iter().find(|(object, node)| !self.has_copy(*object, *node));
             if let Some((object, node)) = gone {
-                self.tell_owner(id, owner::Event::ObjectLost { object, node });
+                let attempt = life.machine.made_by(object);
+                self.tell_owner(id, owner::Event::ObjectLost { object, node, attempt });
                 return Some(format!("O1: {object} of {id} is not on {node}"));
             }
         }

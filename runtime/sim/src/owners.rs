@@ -85,6 +85,7 @@ impl World {
         let now = self.now;
         let is_checked = self.should_check();
         let Some(event) = self.mutate_for_owner(owner, event) else { return };
+        self.say(format_args!("{owner} <- {event:?}"));
         let is_grant = matches!(event, owner::Event::LeaseGranted { .. });
         let Some(life) = self.owners.get_mut(&owner) else { return };
         let died = match &event {
@@ -174,7 +175,7 @@ impl World {
         let copies = |object: &ObjectId| {
             let copies = life.machine.copies(*object).to_vec();
             assert!(!copies.is_empty(), "O1: {task} starts and its argument {object} is nowhere");
-            (*object, copies)
+            (*object, life.machine.made_by(*object), copies)
         };
         let mut args: Vec<_> = payload.args.iter().map(copies).collect();
         args.sort_unstable();

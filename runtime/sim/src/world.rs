@@ -321,7 +321,7 @@ impl World {
     }
 
     fn tell_nodes(&mut self, message: &Message) {
-        for node in self.members.nodes().map(|(node, _)| node).collect::<Vec<_>>() {
+        for node in self.members.welcomed().collect::<Vec<_>>() {
             self.send(Addr::Controller, Addr::Node(node), message.clone());
         }
     }

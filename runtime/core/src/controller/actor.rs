@@ -152,11 +152,17 @@ impl Controller {
             self.counters.duplicates += 1;
             return out.push(Action::ActorCreated { actor: id });
         }
+        if self.ended.has_actor(id) {
+            self.counters.stale += 1;
+            return;
+        }
         let named = spec.name.as_ref().and_then(|name| self.names.get(name)).copied();
         if let (Some(actor), true) = (named, spec.get_or_create) {
+            self.actor_ended_for_good(id);
             return out.push(Action::ActorExists { asked: id, actor });
         }
         if let Some(refusal) = self.actor_refusal(id, &spec, named) {
+            self.actor_ended_for_good(id);
             return out.push(Action::ActorRefused { actor: id, refusal });
         }
         if let Some(name) = &spec.name {
@@ -297,6 +303,11 @@ impl Controller {
     }
 
     pub(super) fn kill_actor(&mut self, id: ActorId, restart: bool, out: &mut Out<Action>) {
+        if !self.actors.contains_key(&id) && !restart && !self.ended.has_actor(id) {
+            // It was killed before the word of its creation came, which then creates nothing.
+            self.actor_ended_for_good(id);
+            return out.push(Action::ActorDead { actor: id, cause: DeathCause::Killed });
+        }
         let Some(actor) = self.actors.get_mut(&id).filter(|actor| !actor.is_doomed()) else {
             self.counters.stale += 1;
             return;
@@ -428,6 +439,7 @@ impl Controller {
         while self.dead_actors.len() > self.limits.dead_actors_max {
             let oldest = self.dead_actors.pop_front().expect("it is not empty");
             self.actors.remove(&oldest);
+            self.actor_ended_for_good(oldest);
         }
     }
 

@@ -20,6 +20,8 @@ use crate::time::Time;
 struct Seat {
     peer: Peer,
     capacity: Capacity,
+    /// Whether it has said that it knows its name; before that nobody may ask anything of it.
+    is_up: bool,
     /// When it was heard last.
     heard: Time,
     owners: BTreeSet<OwnerId>,
@@ -38,6 +40,9 @@ struct Machine {
 /// life. A node ends itself [`Limits::fence_after`] after it *sent* the last heartbeat that was acknowledged
 /// ([`Member`]), which is earlier than the other by the margin between the two: when a node is declared dead nothing of it
 /// runs any more. Owners are dead with their node.
+///
+/// A node is up, and asked for anything, from its first heartbeat on: what was sent to a name that its bearer doesn't know
+/// yet would be lost.
 ///
 /// When this machine itself was stopped for a while, what the nodes said meanwhile still waits to be read. A timer that
 /// comes late is taken for that, and everybody gets the whole time anew.
@@ -90,14 +95,19 @@ impl Members {
         self.watch_next(now, out);
     }
 
-    /// Live nodes with what they have: what a new member is told.
+    /// Live nodes that are up, with what they have: what a new member is told.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Capacity)> {
-        self.nodes.iter().map(|(node, seat)| (*node, &seat.capacity))
+        self.nodes.iter().filter(|(_, seat)| seat.is_up).map(|(node, seat)| (*node, &seat.capacity))
     }
 
-    /// Whether a node is a member.
+    /// Whether a node is a member and up.
     pub fn is_member(&self, node: NodeId) -> bool {
-        self.nodes.contains_key(&node)
+        self.nodes.get(&node).is_some_and(|seat| seat.is_up)
+    }
+
+    /// All that were welcomed and are not dead: who must hear of deaths, also before they are up.
+    pub fn welcomed(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.keys().copied()
     }
 
     /// Live owners.
@@ -123,9 +133,8 @@ impl Members {
         let node = NodeId(self.next_node);
         self.next_node += 1;
         self.machines.insert(peer.machine, Machine { boot: peer.boot, node: Some(node) });
-        self.nodes.insert(node, Seat { peer, capacity: capacity.clone(), heard: now, owners: BTreeSet::new() });
+        self.nodes.insert(node, Seat { peer, capacity, is_up: false, heard: now, owners: BTreeSet::new() });
         self.watch.insert((now, node));
-        out.push(Action::NodeUp { node, capacity });
         out.push(Action::Welcome { peer, node });
     }
 
@@ -140,6 +149,9 @@ impl Members {
         self.watch.remove(&(seat.heard, node));
         seat.heard = seat.heard.max(now);
         self.watch.insert((seat.heard, node));
+        if !core::mem::replace(&mut seat.is_up, true) {
+            out.push(Action::NodeUp { node, capacity: seat.capacity.clone() });
+        }
         out.push(Action::Ack { node, beat });
     }
 
@@ -177,7 +189,9 @@ impl Members {
         if let Some(machine) = self.machines.get_mut(&seat.peer.machine) {
             machine.node = None;
         }
-        out.push(Action::NodeDied { node });
+        if seat.is_up {
+            out.push(Action::NodeDied { node });
+        }
         for owner in seat.owners {
             self.owners.remove(&owner);
             self.note_dead(owner);

@@ -70,8 +70,8 @@ pub enum Event {
     },
 }
 
-/// What [`super::Members`] wants done. `NodeUp`, `NodeDied` and `OwnerDied` are for the controller, and for all owners and
-/// nodes that are members, in this order.
+/// What [`super::Members`] wants done. `NodeUp`, `NodeDied` and `OwnerDied` are for the controller, and for all
+/// [`super::Members::owners`] and [`super::Members::welcomed`] nodes, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// To the peer: it is a member, under this name. With it go the members there are.
@@ -105,7 +105,7 @@ pub enum Action {
         /// The owner.
         owner: OwnerId,
     },
-    /// A node is a member.
+    /// A node is a member, and knows it.
     NodeUp {
         /// Who.
         node: NodeId,

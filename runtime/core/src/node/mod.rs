@@ -2,7 +2,6 @@
 
 mod bundles;
 mod check;
-mod finished;
 mod pool;
 mod protocol;
 
@@ -10,10 +9,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use bundles::{Bundle, Phase};
-use finished::Finished;
 use pool::{Claim, Cpus, Hold, Lease, Pool, Waiting};
 pub use protocol::{Action, Event, Refusal};
 
+use crate::finished::Finished;
 use crate::ids::{Attempt, BundleId, LeaseId, NodeId, OwnerId, RequestId};
 use crate::limits::Limits;
 use crate::out::Out;

@@ -169,8 +169,10 @@ impl Owner {
         }
     }
 
-    pub(super) fn object_lost(&mut self, id: ObjectId, node: NodeId) {
-        if self.copies(id).contains(&node) {
+    pub(super) fn object_lost(&mut self, id: ObjectId, node: NodeId, attempt: Attempt, out: &mut Out<Action>) {
+        if self.copies(id).contains(&node) && attempt >= self.made_by(id) {
+            // Whoever said so may have looked before the copy came: it would lie there for ever.
+            self.release(id, node, out);
             self.copy_lost(id, node);
         } else {
             self.counters.stale += 1;

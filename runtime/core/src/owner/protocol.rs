@@ -75,12 +75,15 @@ pub enum Event {
         /// Where.
         node: NodeId,
     },
-    /// A copy is gone, or was not where it should be.
+    /// A copy is gone, or was not where it should be. The node is told to drop what it may have of it after all.
     ObjectLost {
         /// The object.
         object: ObjectId,
         /// Where it was.
         node: NodeId,
+        /// The attempt that made the value ([`crate::owner::Owner::made_by`]): a late word about an earlier value says
+        /// nothing about this one.
+        attempt: Attempt,
     },
     /// One local reference more.
     AddRef {
