@@ -34,9 +34,10 @@ pub(crate) enum Message {
     Member(MemberEvent),
     Node(node::Event),
     Owner(owner::Event),
-    /// To an owner: it is a member, and so are these.
+    /// To an owner: it is a member, and so are these; these owners are dead.
     OwnerWelcome {
         nodes: Vec<NodeId>,
+        dead: Vec<OwnerId>,
     },
     /// To a node.
     NodeDied(NodeId),

@@ -60,7 +60,7 @@ impl World {
             return;
         }
         match message {
-            Message::OwnerWelcome { nodes } => self.owner_begins(owner, &nodes),
+            Message::OwnerWelcome { nodes, dead } => self.owner_begins(owner, &nodes, &dead),
             Message::Owner(event) => self.tell_owner(owner, event),
             Message::Lend { object } => self.borrowed(owner, object),
             Message::Ask { object, borrower } => self.asked(owner, object, borrower),
@@ -69,7 +69,10 @@ impl World {
         }
     }
 
-    fn owner_begins(&mut self, owner: OwnerId, nodes: &[NodeId]) {
+    fn owner_begins(&mut self, owner: OwnerId, nodes: &[NodeId], dead: &[OwnerId]) {
+        for died in dead {
+            self.tell_owner(owner, owner::Event::OwnerDied { owner: *died });
+        }
         for node in nodes {
             self.tell_owner(owner, owner::Event::NodeUp { node: *node });
         }

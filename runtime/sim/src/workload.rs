@@ -211,7 +211,7 @@ impl World {
         }
         let bundle = group.filter(|_| self.rng.chance(400)).map(|group| group.bundle(0));
         let spec = ActorSpec {
-            demand: Demand::cpus(Amount::from_parts(Amount::ONE.parts() as u32 / 100)),
+            demand: Demand::cpus(Amount::from_parts(Amount::ONE.parts() as u32 / 200)),
             bundle: if is_detached { None } else { bundle },
             name,
             get_or_create: self.rng.chance(500),
@@ -235,7 +235,7 @@ impl World {
         program.groups.push(group);
         let strategies = [Strategy::Pack, Strategy::Spread, Strategy::StrictPack, Strategy::StrictSpread];
         let strategy = *self.rng.pick(&strategies).expect("there are four");
-        let share = Demand::cpus(Amount::from_parts(Amount::ONE.parts() as u32 / 50));
+        let share = Demand::cpus(Amount::from_parts(Amount::ONE.parts() as u32 / 33));
         let count = self.rng.between(1, 3);
         let bundles: Vec<Demand> = (0..count).map(|_| share.clone()).collect();
         self.tell_control(id, controller::Event::ReserveGroup { group, bundles, strategy });

@@ -289,7 +289,8 @@ impl World {
             }
             members::Action::OwnerWelcome { owner } => {
                 let nodes = self.members.nodes().map(|(node, _)| node).collect();
-                self.send(Addr::Controller, Addr::Owner(owner), Message::OwnerWelcome { nodes });
+                let dead = self.members.dead_owners().collect();
+                self.send(Addr::Controller, Addr::Owner(owner), Message::OwnerWelcome { nodes, dead });
             }
             members::Action::NodeUp { node, capacity } => {
                 self.tell_controller(controller::Event::NodeUp { node, capacity });

@@ -178,7 +178,7 @@ impl Controller {
         if let Some(actor) = named {
             return Some(ActorRefusal::NameTaken { actor });
         }
-        if self.dead_owners.contains(&id.owner) && !spec.detached {
+        if self.dead_owners.contains(&id.owner) {
             return Some(ActorRefusal::OwnerDead);
         }
         if spec.name.as_ref().is_some_and(|name| name.len() > self.limits.name_bytes_max) {

@@ -110,6 +110,11 @@ impl Members {
         self.nodes.keys().copied()
     }
 
+    /// The dead owners that are remembered: what a new owner is told, since they may still speak to it.
+    pub fn dead_owners(&self) -> impl Iterator<Item = OwnerId> {
+        self.dead_owners.iter().copied()
+    }
+
     /// Live owners.
     pub fn owners(&self) -> impl Iterator<Item = OwnerId> {
         self.owners.keys().copied()

@@ -100,7 +100,7 @@ pub enum Action {
         /// Who.
         node: NodeId,
     },
-    /// To the owner: it is a member; it may begin.
+    /// To the owner: it is a member; it may begin. With it go the nodes that are up, and the owners that are dead.
     OwnerWelcome {
         /// The owner.
         owner: OwnerId,
