@@ -117,6 +117,7 @@ impl World {
             self.end_life(usize::try_from(peer.machine).expect("a host's index"));
             return None;
         }
+        self.assert_not_dead(peer);
         self.life(peer)
     }
 
@@ -203,6 +204,16 @@ impl World {
         };
         if dead.is_some() && self.has(Mutation::OwnerDeathForgotten) {
             return;
+        }
+        match &event {
+            node::Event::ReturnLease { lease } => self.assert_idle(peer, *lease),
+            node::Event::CancelRequest { request } if self.has(Mutation::LateLeaseLeaked) => {
+                let node = self.life(peer).and_then(|life| life.member.node());
+                if node.is_some_and(|node| self.oracle.has_granted(node, *request)) {
+                    return;
+                }
+            }
+            _ => {}
         }
         let is_checked = self.should_check();
         let event = self.mutate_for_node(peer, event);
@@ -503,8 +514,13 @@ impl World {
     pub(crate) fn release(&mut self, peer: Peer, object: ObjectId, attempt: Attempt) {
         let is_blind = self.has(Mutation::StaleRelease);
         let Some(life) = self.life(peer) else { return };
-        if life.store.get(&object).is_some_and(|made| *made <= attempt || is_blind) {
-            life.store.remove(&object);
+        let node = life.member.node();
+        let Some(made) = life.store.get(&object).copied().filter(|made| *made <= attempt || is_blind) else { return };
+        life.store.remove(&object);
+        if let Some(node) = node
+            && made > attempt
+        {
+            self.assert_unneeded(object, node, made);
         }
     }
 

@@ -11,7 +11,7 @@ pub enum Mutation {
     OwnerDeathForgotten,
     /// Whatever attempt a completion bears, it counts for the one that runs.
     StaleAttempts,
-    /// A grant that nobody waits for any more is not given back.
+    /// A grant that crosses the word that takes its request back is given back by nobody.
     LateLeaseLeaked,
     /// Owners don't hear that a copy is lost.
     LostNotRebuilt,

@@ -29,6 +29,10 @@ impl Oracle {
         assert_eq!(known, lease, "R2: {request} was granted twice");
     }
 
+    pub(crate) fn has_granted(&self, node: NodeId, request: RequestId) -> bool {
+        self.grants.contains_key(&(node, request))
+    }
+
     pub(crate) fn began(&mut self, task: TaskId, attempt: Attempt) {
         let last = self.began.insert(task, attempt);
         assert!(last.is_none_or(|last| last < attempt), "T1: {task} begins {attempt} after {last:?}");
@@ -176,6 +180,30 @@ impl World {
         }
         let taken = self.controller.nodes().find(|(_, ledger)| !ledger.is_unused());
         taken.map(|(id, _)| format!("Z1: the controller keeps something of {id}"))
+    }
+
+    /// What the cluster takes for dead does nothing more.
+    pub(crate) fn assert_not_dead(&self, peer: Peer) {
+        let host = &self.hosts[usize::try_from(peer.machine).expect("a host's index")];
+        if let Some(node) = host.node() {
+            let id = node.id();
+            assert!(self.members.is_welcomed(id), "F2: {id} acts after it was declared dead");
+        }
+    }
+
+    /// A lease is given back by its holder when nothing runs on it.
+    pub(crate) fn assert_idle(&self, peer: Peer, lease: LeaseId) {
+        let host = &self.hosts[usize::try_from(peer.machine).expect("a host's index")];
+        let mut runs = host.life.iter().flat_map(|life| life.runs.values());
+        let run = runs.find(|running| running.run.lease == lease).map(|running| running.run.task);
+        assert_eq!(run, None, "T1: {lease} is given back while a task runs on it");
+    }
+
+    /// A value goes only when its owner needs it no more.
+    pub(crate) fn assert_unneeded(&self, object: ObjectId, node: NodeId, made: Attempt) {
+        let Some(life) = self.owners.get(&object.task.owner) else { return };
+        let is_needed = life.machine.copies(object).contains(&node) && life.machine.made_by(object) == made;
+        assert!(!is_needed, "O4: {object} goes from {node} while it is needed");
     }
 
     pub(crate) fn check_all(&self) {

@@ -127,6 +127,11 @@ impl World {
                 let (attempt, lease) = started.unwrap_or((attempt, lease));
                 Some(Event::TaskDone { task, attempt, lease })
             }
+            Event::TaskFailed { task, attempt, lease, kind } if self.has(Mutation::StaleAttempts) => {
+                let started = self.owners.get(&owner).and_then(|life| life.program.started.get(&task)).copied();
+                let (attempt, lease) = started.unwrap_or((attempt, lease));
+                Some(Event::TaskFailed { task, attempt, lease, kind })
+            }
             other => Some(other),
         }
     }

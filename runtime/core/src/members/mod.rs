@@ -105,6 +105,11 @@ impl Members {
         self.nodes.get(&node).is_some_and(|seat| seat.is_up)
     }
 
+    /// Whether a node was welcomed and is not dead.
+    pub fn is_welcomed(&self, node: NodeId) -> bool {
+        self.nodes.contains_key(&node)
+    }
+
     /// All that were welcomed and are not dead: who must hear of deaths, also before they are up.
     pub fn welcomed(&self) -> impl Iterator<Item = NodeId> {
         self.nodes.keys().copied()
