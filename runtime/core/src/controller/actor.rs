@@ -303,7 +303,8 @@ impl Controller {
     }
 
     pub(super) fn kill_actor(&mut self, id: ActorId, restart: bool, out: &mut Out<Action>) {
-        if !self.actors.contains_key(&id) && !restart && !self.ended.has_actor(id) {
+        let is_over = self.ended.has_actor(id) || self.dead_owners.contains(&id.owner);
+        if !self.actors.contains_key(&id) && !restart && !is_over {
             // It was killed before the word of its creation came, which then creates nothing.
             self.actor_ended_for_good(id);
             return out.push(Action::ActorDead { actor: id, cause: DeathCause::Killed });
