@@ -1,9 +1,9 @@
 //! The pure state machines of Rayline: who owns, who runs, who holds, who is dead.
 //!
-//! Four kinds of machines, each with `handle(&mut self, now, event, &mut out)`: [`owner::Owner`] (one in every process that
-//! submits tasks), [`node::Node`] (one on every machine) and [`controller::Controller`] (one a cluster), and for membership [`members::Members`] beside the controller with a
-//! [`members::Member`] in each node's process. They know no clock, thread, lock, socket or randomness. A *driver* turns
-//! the world into events and carries actions out, in the
+//! Four kinds of machines, each with `handle(&mut self, now, event, &mut out)`: [`owner::Owner`] (one in every process
+//! that submits tasks), [`node::Node`] (one on every machine) and [`controller::Controller`] (one a cluster), and for
+//! membership [`members::Members`] beside the controller with a [`members::Member`] in each node's process. They know
+//! no clock, thread, lock, socket or randomness. A *driver* turns the world into events and carries actions out, in the
 //! order in which they were pushed; it holds payloads, errors and queues of bytes, and takes no decision.
 //!
 //! # A task that left the fast path

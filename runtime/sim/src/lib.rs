@@ -17,6 +17,7 @@ mod owners;
 mod plan;
 mod rng;
 mod runner;
+mod runs;
 mod workload;
 mod world;
 

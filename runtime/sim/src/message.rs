@@ -105,7 +105,7 @@ impl Message {
                 Class::Sequenced
             }
             Message::Lend { .. } | Message::Ask { .. } | Message::Answer { .. } => Class::Sequenced,
-            Message::Owner(event) => match event {
+            Message::Owner(
                 owner::Event::NodeUp { .. }
                 | owner::Event::NodeDied { .. }
                 | owner::Event::OwnerDied { .. }
@@ -113,9 +113,8 @@ impl Message {
                 | owner::Event::GroupBroken { .. }
                 | owner::Event::GroupGone { .. }
                 | owner::Event::Borrow { .. }
-                | owner::Event::Unborrow { .. } => Class::Sequenced,
-                _ => Class::Repeated,
-            },
+                | owner::Event::Unborrow { .. },
+            ) => Class::Sequenced,
             _ => Class::Repeated,
         }
     }

@@ -357,37 +357,40 @@ impl World {
         self.say(format_args!("controller: {action:?}"));
         match action {
             Action::RequestLease { node, request, demand, bundle } => {
-                self.to_node(node, Message::Node(Event::RequestLease { request, demand, bundle, revocable: false }));
+                self.send_to_node(
+                    node,
+                    Message::Node(Event::RequestLease { request, demand, bundle, revocable: false }),
+                );
             }
             Action::CancelRequest { node, request } => {
-                self.to_node(node, Message::Node(Event::CancelRequest { request }));
+                self.send_to_node(node, Message::Node(Event::CancelRequest { request }));
             }
-            Action::ReturnLease { lease } => self.to_node(lease.node, Message::Node(Event::ReturnLease { lease })),
+            Action::ReturnLease { lease } => self.send_to_node(lease.node, Message::Node(Event::ReturnLease { lease })),
             Action::StartActor { node, actor, incarnation, lease, .. } => {
-                self.to_node(node, Message::StartActor { actor, incarnation, lease });
+                self.send_to_node(node, Message::StartActor { actor, incarnation, lease });
             }
             Action::StopActor { node, actor, incarnation } => {
-                self.to_node(node, Message::StopActor { actor, incarnation });
+                self.send_to_node(node, Message::StopActor { actor, incarnation });
             }
             Action::PrepareBundle { node, bundle, attempt, demand } => {
-                self.to_node(node, Message::Node(Event::PrepareBundle { bundle, attempt, demand }));
+                self.send_to_node(node, Message::Node(Event::PrepareBundle { bundle, attempt, demand }));
             }
             Action::CommitBundle { bundle, attempt, .. } if self.has(Mutation::HalfCommitted) && bundle.index == 1 => {
                 let forged = controller::Event::Committed { bundle, attempt };
                 self.send(Addr::Controller, Addr::Controller, Message::Controller(forged));
             }
             Action::CommitBundle { node, bundle, attempt } => {
-                self.to_node(node, Message::Node(Event::CommitBundle { bundle, attempt }));
+                self.send_to_node(node, Message::Node(Event::CommitBundle { bundle, attempt }));
             }
             Action::ReturnBundle { node, bundle, attempt } => {
-                self.to_node(node, Message::Node(Event::ReturnBundle { bundle, attempt }));
+                self.send_to_node(node, Message::Node(Event::ReturnBundle { bundle, attempt }));
             }
             Action::GroupReady { group, nodes } => {
-                self.to_owner(group.owner, owner::Event::GroupReady { group, nodes });
+                self.send_to_owner(group.owner, owner::Event::GroupReady { group, nodes });
             }
-            Action::GroupBroken { group } => self.to_owner(group.owner, owner::Event::GroupBroken { group }),
+            Action::GroupBroken { group } => self.send_to_owner(group.owner, owner::Event::GroupBroken { group }),
             Action::GroupRefused { group, .. } | Action::GroupRemoved { group } => {
-                self.to_owner(group.owner, owner::Event::GroupGone { group });
+                self.send_to_owner(group.owner, owner::Event::GroupGone { group });
             }
             Action::SetTimer { at, token } => self.set_timer(Addr::Controller, at, token, TimerKind::Machine),
             Action::ActorRefused { actor, .. } | Action::ActorDead { actor, .. } => self.oracle.actor_over(actor),
@@ -397,11 +400,11 @@ impl World {
         }
     }
 
-    fn to_node(&mut self, node: NodeId, message: Message) {
+    fn send_to_node(&mut self, node: NodeId, message: Message) {
         self.send(Addr::Controller, Addr::Node(node), message);
     }
 
-    fn to_owner(&mut self, owner: OwnerId, event: owner::Event) {
+    fn send_to_owner(&mut self, owner: OwnerId, event: owner::Event) {
         self.send(Addr::Controller, Addr::Owner(owner), Message::Owner(event));
     }
 
