@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use rayline_benches::core::BENCHES as CORE;
 use rayline_benches::rl::BENCHES as RL;
+use rayline_benches::sim::BENCHES as SIM;
 use rayline_benches::{Bench, all, compare, probe};
 use std::panic::catch_unwind;
 use std::path::PathBuf;
@@ -41,6 +42,11 @@ enum Command {
         /// Metrics to measure; all where none is named
         metrics: Vec<String>,
     },
+    /// The simulator of whole clusters
+    Sim {
+        /// Metrics to measure; all where none is named
+        metrics: Vec<String>,
+    },
     /// The names of all metrics
     List,
     /// How much better one file of metrics is than another
@@ -68,6 +74,7 @@ fn obey(args: Args) -> Result<()> {
     match args.command {
         Command::Core { metrics } => run(CORE, &metrics, args.reps),
         Command::Rl { metrics } => run(RL, &metrics, args.reps),
+        Command::Sim { metrics } => run(SIM, &metrics, args.reps),
         Command::List => {
             all().iter().for_each(|bench| println!("{}.{}", bench.suite, bench.name));
             Ok(())

@@ -1,8 +1,9 @@
 //! The pure state machines of Rayline: who owns, who runs, who holds, who is dead.
 //!
-//! Three machines, each with `handle(&mut self, now, event, &mut out)`: [`owner::Owner`] (one in every process that
-//! submits tasks), [`node::Node`] (one on every machine) and [`controller::Controller`] (one a cluster). They know no
-//! clock, thread, lock, socket or randomness. A *driver* turns the world into events and carries actions out, in the
+//! Four kinds of machines, each with `handle(&mut self, now, event, &mut out)`: [`owner::Owner`] (one in every process
+//! that submits tasks), [`node::Node`] (one on every machine) and [`controller::Controller`] (one a cluster), and for
+//! membership [`members::Members`] beside the controller with a [`members::Member`] in each node's process. They know
+//! no clock, thread, lock, socket or randomness. A *driver* turns the world into events and carries actions out, in the
 //! order in which they were pushed; it holds payloads, errors and queues of bytes, and takes no decision.
 //!
 //! # A task that left the fast path
@@ -67,10 +68,26 @@
 //! Whoever blocks on a task that may need the CPU it holds must lend it, or both wait for ever. Actors and bundles, which
 //! would keep what they get, are not given CPUs that are only lent.
 //!
+//! # Membership
+//! ```text
+//!  node's process (Member)         Members                      Controller, owners, nodes
+//!    | Join(machine, boot) ------> |                                |
+//!    | <- Welcome(node) ---------- |                                |
+//!    | Heartbeat(beat) ----------> | -- NodeUp, at the first -----> |
+//!    | <- Ack(beat) -------------- |                                |
+//!    |  ends itself fence_after    |                                |
+//!    |  the last beat that was     |                                |
+//!    |  acknowledged was sent      | -- NodeDied, OwnerDied ------> |   dead_after the last was heard, which is later
+//! ```
+//!
 //! # What a driver must keep
 //! - Actions are carried out in order. Messages between two machines may be repeated, and may overtake each other, but
 //!   those from the controller about one group to its owner; whoever loses one sends it again until the answer is there,
-//!   or declares the receiver dead.
+//!   or declares the receiver dead. What [`members::Members`] says to one receiver, and what owners say to each other
+//!   (borrowing counts), comes in order and once. Heartbeats and their answers may be lost.
+//! - Before a node's driver handles anything it asks [`members::Member::may_act`].
+//! - A node drops a copy on a `Release` whose attempt is that of the copy or later; whoever fetches a copy gets its attempt
+//!   with it. It keeps nothing for, and runs nothing of, an owner that it was told is dead.
 //! - A worker begins each (task, attempt) at most once and answers it with one `TaskDone` or `TaskFailed`, also after
 //!   `CancelRunning`. A node's driver starts each (actor, incarnation) at most once and never after it was told to stop it;
 //!   it answers with `ActorStarted` or `ActorEnded`, and to every `StopActor` with `ActorEnded`.
@@ -83,8 +100,10 @@
 extern crate alloc;
 
 pub mod controller;
+mod finished;
 pub mod ids;
 mod limits;
+pub mod members;
 pub mod node;
 mod out;
 pub mod owner;

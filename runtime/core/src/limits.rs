@@ -16,6 +16,9 @@ pub struct Limits {
     /// Node: finished requests remembered per owner, to tell a late duplicate from a new request. Older ones count as
     /// finished ([`Refusal::Stale`](crate::node::Refusal::Stale)).
     pub node_tombstones_max: usize,
+    /// Controller: ended groups, and ended or refused actors, remembered per owner, to tell a late duplicate from a new name.
+    /// Older ones count as ended.
+    pub controller_tombstones_max: usize,
     /// All machines: dead owners remembered, the oldest forgotten first.
     pub dead_owners_max: usize,
 
@@ -45,6 +48,18 @@ pub struct Limits {
     /// Controller: live nodes; a registration beyond it is refused. Also the dead nodes that controller and owners remember,
     /// the oldest forgotten first.
     pub nodes_max: usize,
+    /// Members: machines remembered with their last life; those without a live node are forgotten first.
+    pub machines_max: usize,
+    /// Member: how often a node says that it is alive, and asks to join.
+    pub heartbeat_every: Duration,
+    /// Member: how long after the sending of its last acknowledged heartbeat a node ends itself. Less than
+    /// [`Limits::dead_after`], by more than clocks may differ in their speed over that time; more than a controller takes to
+    /// come back.
+    pub fence_after: Duration,
+    /// Members: how long a node may be silent before it is dead.
+    pub dead_after: Duration,
+    /// Member: heartbeats remembered until they are acknowledged, the oldest forgotten first.
+    pub heartbeats_unanswered_max: usize,
     /// Controller: actors not dead. A creation beyond it is refused.
     pub actors_max: usize,
     /// Controller: dead actors remembered, the oldest forgotten first.
@@ -68,6 +83,7 @@ impl Default for Limits {
             node_waiting_max: 4096,
             overtakes_max: 64,
             node_tombstones_max: 4096,
+            controller_tombstones_max: 4096,
             dead_owners_max: 4096,
             tasks_max: 1 << 20,
             lineage_max: 1 << 20,
@@ -79,6 +95,11 @@ impl Default for Limits {
             task_backoff: Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(10) },
             request_backoff: Backoff { first: Duration::from_millis(5), longest: Duration::from_secs(1) },
             nodes_max: 10_000,
+            machines_max: 20_000,
+            heartbeat_every: Duration::from_millis(500),
+            fence_after: Duration::from_secs(4),
+            dead_after: Duration::from_secs(5),
+            heartbeats_unanswered_max: 64,
             actors_max: 1 << 20,
             dead_actors_max: 100_000,
             name_bytes_max: 256,

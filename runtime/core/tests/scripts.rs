@@ -4,10 +4,10 @@
 mod common;
 
 use common::{Command, bundle, class, demand, node, object, run_script, task};
-use rayline_core::ids::{NodeId, OwnerId};
+use rayline_core::ids::{Attempt, NodeId, OwnerId};
 use rayline_core::node::Refusal;
 use rayline_core::resources::{Amount, Capacity, Demand, Grant, Infeasible, Ledger};
-use rayline_core::{Limits, Out, Time, controller, node as nodes, owner};
+use rayline_core::{Limits, Out, Time, controller, members, node as nodes, owner};
 
 /// Limits that a script can reach.
 fn limits(command: &Command) -> Limits {
@@ -19,6 +19,8 @@ fn limits(command: &Command) -> Limits {
         lineage_max: command.number("lineage_max", defaults.lineage_max),
         rebuild_depth_max: command.number("depth_max", defaults.rebuild_depth_max),
         class_requests_max: command.number("requests_max", defaults.class_requests_max),
+        nodes_max: command.number("nodes_max", defaults.nodes_max),
+        machines_max: command.number("machines_max", defaults.machines_max),
         actors_max: command.number("actors_max", defaults.actors_max),
         ..defaults
     }
@@ -111,7 +113,13 @@ fn owner_event(command: &Command) -> owner::Event {
         "put" => Put { object: command.object(0), node: command.node(1) },
         "put-failed" => PutFailed { object: command.object(0) },
         "copied" => Copied { object: command.object(0), node: command.node(1) },
-        "lost" => ObjectLost { object: command.object(0), node: command.node(1) },
+        "lost" => ObjectLost {
+            object: command.object(0),
+            node: command.node(1),
+            attempt: Attempt(
+                command.named("attempt").map_or(u32::MAX, |text| text.trim_start_matches('#').parse().unwrap()),
+            ),
+        },
         "add-ref" => AddRef { object: command.object(0) },
         "drop-ref" => DropRef { object: command.object(0) },
         "borrow" => Borrow { object: command.object(0), borrower: command.owner(1) },
@@ -266,6 +274,83 @@ fn run_controller(name: &str) {
         machine.check();
         shown(&mut out)
     });
+}
+
+fn peer(text: &str) -> members::Peer {
+    let (machine, boot) = text.strip_prefix('p').and_then(|text| text.split_once('.')).unwrap();
+    members::Peer { machine: machine.parse().unwrap(), boot: boot.parse().unwrap() }
+}
+
+fn run_members(name: &str) {
+    let mut machine = members::Members::new(Limits::default());
+    let mut now = Time::ZERO;
+    run_script(name, |command| {
+        use members::Event::*;
+        let event = match command.verb.as_str() {
+            "new" => {
+                machine = members::Members::new(limits(&command));
+                now = Time::ZERO;
+                return Vec::new();
+            }
+            "wait" => {
+                now = now + command.millis(0);
+                return Vec::new();
+            }
+            "up" => return vec![format!("{:?}", machine.nodes().map(|(node, _)| node).collect::<Vec<_>>())],
+            "join" => Join { peer: peer(command.word(0)), capacity: command.capacity(1) },
+            "heartbeat" => Heartbeat { node: command.node(0), beat: command.number("beat", 1) },
+            "owner-join" => OwnerJoin { owner: command.owner(0), node: command.node(1) },
+            "owner-closed" => OwnerClosed { owner: command.owner(0) },
+            "leave" => Leave { node: command.node(0) },
+            "timer" => Timer { token: command.token(0) },
+            other => panic!("no such command: {other}"),
+        };
+        let mut out = Out::new();
+        machine.handle(now, event, &mut out);
+        machine.check();
+        shown(&mut out)
+    });
+}
+
+fn run_member(name: &str) {
+    let new = |command: &Command| members::Member::new(peer("p1.1"), Capacity::default(), limits(command));
+    let mut machine = members::Member::new(peer("p1.1"), Capacity::default(), Limits::default());
+    let mut now = Time::ZERO;
+    run_script(name, |command| {
+        use members::MemberEvent::*;
+        let event = match command.verb.as_str() {
+            "new" => {
+                machine = new(&command);
+                now = Time::ZERO;
+                return Vec::new();
+            }
+            "wait" => {
+                now = now + command.millis(0);
+                return Vec::new();
+            }
+            "may-act" => return vec![machine.may_act(now).to_string()],
+            "start" => Start,
+            "welcome" => Welcome { node: command.node(0) },
+            "refused" => Refused { why: members::JoinRefusal::LifeOver },
+            "ack" => Ack { beat: command.number("beat", 1) },
+            "fenced" => Fenced,
+            "timer" => Timer { token: command.token(0) },
+            other => panic!("no such command: {other}"),
+        };
+        let mut out = Out::new();
+        machine.handle(now, event, &mut out);
+        shown(&mut out)
+    });
+}
+
+#[test]
+fn members() {
+    run_members("members");
+}
+
+#[test]
+fn member() {
+    run_member("member");
 }
 
 #[test]

@@ -361,7 +361,7 @@ mod owner_walk {
                 42..64 => self.end_run(),
                 64..72 => self.drop_ref(),
                 72..80 => self.fire(),
-                80..84 => Event::ObjectLost { object: self.object(), node: self.node() },
+                80..84 => Event::ObjectLost { object: self.object(), node: self.node(), attempt: Attempt(u32::MAX) },
                 84..86 => self.copied(),
                 86..88 => self.borrow(),
                 88..90 => self.outside(),
@@ -537,7 +537,7 @@ mod owner_walk {
                 2 => Event::Timer { token: TimerToken(1_000_000) },
                 3 => Event::DropRef { object: task.object(7) },
                 4 => Event::LeaseReclaim { request: RequestId { owner: OwnerId(1), seq: 1_000_000 }, lease },
-                _ => Event::ObjectLost { object: task.object(8), node: self.node() },
+                _ => Event::ObjectLost { object: task.object(8), node: self.node(), attempt: Attempt(u32::MAX) },
             }
         }
 

@@ -152,11 +152,17 @@ impl Controller {
             self.counters.duplicates += 1;
             return out.push(Action::ActorCreated { actor: id });
         }
+        if self.ended.has_actor(id) {
+            self.counters.stale += 1;
+            return;
+        }
         let named = spec.name.as_ref().and_then(|name| self.names.get(name)).copied();
         if let (Some(actor), true) = (named, spec.get_or_create) {
+            self.actor_ended_for_good(id);
             return out.push(Action::ActorExists { asked: id, actor });
         }
         if let Some(refusal) = self.actor_refusal(id, &spec, named) {
+            self.actor_ended_for_good(id);
             return out.push(Action::ActorRefused { actor: id, refusal });
         }
         if let Some(name) = &spec.name {
@@ -172,7 +178,7 @@ impl Controller {
         if let Some(actor) = named {
             return Some(ActorRefusal::NameTaken { actor });
         }
-        if self.dead_owners.contains(&id.owner) && !spec.detached {
+        if self.dead_owners.contains(&id.owner) {
             return Some(ActorRefusal::OwnerDead);
         }
         if spec.name.as_ref().is_some_and(|name| name.len() > self.limits.name_bytes_max) {
@@ -297,6 +303,12 @@ impl Controller {
     }
 
     pub(super) fn kill_actor(&mut self, id: ActorId, restart: bool, out: &mut Out<Action>) {
+        let is_over = self.ended.has_actor(id) || self.dead_owners.contains(&id.owner);
+        if !self.actors.contains_key(&id) && !restart && !is_over {
+            // It was killed before the word of its creation came, which then creates nothing.
+            self.actor_ended_for_good(id);
+            return out.push(Action::ActorDead { actor: id, cause: DeathCause::Killed });
+        }
         let Some(actor) = self.actors.get_mut(&id).filter(|actor| !actor.is_doomed()) else {
             self.counters.stale += 1;
             return;
@@ -428,6 +440,7 @@ impl Controller {
         while self.dead_actors.len() > self.limits.dead_actors_max {
             let oldest = self.dead_actors.pop_front().expect("it is not empty");
             self.actors.remove(&oldest);
+            self.actor_ended_for_good(oldest);
         }
     }
 

@@ -152,6 +152,7 @@ impl Controller {
         assert!(self.dead_actors.len() <= limits.dead_actors_max, "CTL-7: too many dead actors");
         assert!(self.groups.len() <= limits.groups_max, "CTL-7: too many groups");
         assert!(self.nodes.len() <= limits.nodes_max, "CTL-7: too many nodes");
+        assert!(self.ended.most() <= limits.controller_tombstones_max, "CTL-7: too many ended names remembered");
         assert!(self.dead_nodes.len() <= limits.nodes_max, "CTL-7: too many dead nodes remembered");
         assert!(self.dead_owners.len() <= limits.dead_owners_max, "CTL-7: too many dead owners remembered");
     }

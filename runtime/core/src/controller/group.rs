@@ -84,7 +84,12 @@ impl Controller {
             let nodes = known.nodes();
             return nodes.into_iter().for_each(|nodes| out.push(Action::GroupReady { group: id, nodes }));
         }
+        if self.ended.has_group(id) {
+            self.counters.stale += 1;
+            return out.push(Action::GroupRemoved { group: id });
+        }
         if let Some(refusal) = self.group_refusal(id, &bundles, strategy) {
+            self.group_ended(id);
             return out.push(Action::GroupRefused { group: id, refusal });
         }
         let spots = bundles.iter().map(|_| None).collect();
@@ -270,6 +275,8 @@ impl Controller {
     }
 
     pub(super) fn remove_group(&mut self, id: GroupId, out: &mut Out<Action>) {
+        // Also one that is not known yet: its reservation may come later.
+        self.group_ended(id);
         let Some(group) = self.groups.remove(&id) else {
             self.counters.stale += 1;
             return;

@@ -2,6 +2,7 @@
 
 mod actor;
 mod check;
+mod ended;
 mod group;
 mod plan;
 mod protocol;
@@ -12,6 +13,7 @@ use alloc::vec::Vec;
 
 use actor::Actor;
 pub use actor::ActorState;
+use ended::Ended;
 use group::{Group, Spot, Stage};
 pub use protocol::{Action, ActorEnd, ActorRefusal, ActorSpec, DeathCause, Event, GroupRefusal, Strategy};
 
@@ -80,6 +82,7 @@ pub struct Controller {
     preparing: Option<GroupId>,
     /// Bundles that were told to end and have not.
     ending: BTreeMap<(BundleId, Attempt), Spot>,
+    ended: Ended,
     timers: BTreeMap<TimerToken, Wake>,
     next_request: u64,
     next_timer: u64,
@@ -107,6 +110,7 @@ impl Controller {
             waiting_groups: VecDeque::new(),
             preparing: None,
             ending: BTreeMap::new(),
+            ended: Ended::default(),
             timers: BTreeMap::new(),
             next_request: 1,
             next_timer: 1,
@@ -196,6 +200,7 @@ impl Controller {
         self.end_all(|id, actor| id.owner == owner && !actor.spec.detached, &DeathCause::OwnerDied, out);
         let groups: Vec<GroupId> = self.groups.keys().copied().filter(|group| group.owner == owner).collect();
         groups.into_iter().for_each(|group| self.remove_group(group, out));
+        self.ended.forget(owner);
     }
 
     fn timer(&mut self, now: Time, token: TimerToken, out: &mut Out<Action>) {

@@ -2,7 +2,6 @@
 
 mod bundles;
 mod check;
-mod finished;
 mod pool;
 mod protocol;
 
@@ -10,10 +9,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use bundles::{Bundle, Phase};
-use finished::Finished;
 use pool::{Claim, Cpus, Hold, Lease, Pool, Waiting};
 pub use protocol::{Action, Event, Refusal};
 
+use crate::finished::Finished;
 use crate::ids::{Attempt, BundleId, LeaseId, NodeId, OwnerId, RequestId};
 use crate::limits::Limits;
 use crate::out::Out;
@@ -131,6 +130,18 @@ impl Node {
     pub fn waiting(&self) -> usize {
         let bundled = self.bundles.values().filter_map(|bundle| bundle.phase.pool());
         self.own.waiting() + bundled.map(Pool::waiting).sum::<usize>()
+    }
+
+    /// Bundles that grant leases.
+    pub fn committed(&self) -> impl Iterator<Item = BundleId> {
+        let committed = |bundle: &Bundle| matches!(bundle.phase, Phase::Committed { .. });
+        self.bundles.iter().filter(move |(_, bundle)| committed(bundle)).map(|(id, _)| *id)
+    }
+
+    /// Whose request got a live lease.
+    pub fn holder(&self, lease: LeaseId) -> Option<OwnerId> {
+        let pool = self.pool(*self.homes.get(&lease)?)?;
+        Some(pool.leases.get(&lease)?.request.owner)
     }
 
     /// Live leases.

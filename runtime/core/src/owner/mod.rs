@@ -18,7 +18,7 @@ use object::Object;
 pub use protocol::{Action, Affinity, Event, Failure, FailureKind, LossCause};
 use task::{Submission, Task};
 
-use crate::ids::{ClassId, GroupId, LeaseId, NodeId, ObjectId, OwnerId, RequestId, TaskId, TimerToken};
+use crate::ids::{Attempt, ClassId, GroupId, LeaseId, NodeId, ObjectId, OwnerId, RequestId, TaskId, TimerToken};
 use crate::limits::Limits;
 use crate::out::Out;
 use crate::resources::Grant;
@@ -167,7 +167,7 @@ impl Owner {
             Event::Put { object, node } => self.put(object, node, out),
             Event::PutFailed { object } => self.put_failed(object, out),
             Event::Copied { object, node } => self.copied(object, node, out),
-            Event::ObjectLost { object, node } => self.object_lost(object, node),
+            Event::ObjectLost { object, node, attempt } => self.object_lost(object, node, attempt, out),
             Event::AddRef { object } => self.add_ref(object, out),
             Event::DropRef { object } => self.drop_ref(object),
             Event::Borrow { object, borrower } => self.borrow(object, borrower, out),
@@ -206,6 +206,11 @@ impl Owner {
     /// The live nodes that have a copy of the object; none where it isn't ready.
     pub fn copies(&self, object: ObjectId) -> &[NodeId] {
         self.objects.get(&object).map_or(&[], |object| object.copies())
+    }
+
+    /// The attempt that made the object's value, or will; the first for what no task made.
+    pub fn made_by(&self, object: ObjectId) -> Attempt {
+        self.tasks.get(&object.task).map_or(Attempt::FIRST, |task| task.attempt)
     }
 
     /// Tasks that are neither finished nor failed.

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{Action, Failure, LossCause, Owner};
-use crate::ids::{NodeId, ObjectId, OwnerId, TaskId};
+use crate::ids::{Attempt, NodeId, ObjectId, OwnerId, TaskId};
 use crate::out::Out;
 
 /// An object that somebody refers to, or may have to be made again.
@@ -164,13 +164,15 @@ impl Owner {
             }
             None => {
                 self.counters.unknown_objects += 1;
-                out.push(Action::Release { object: id, node });
+                self.release(id, node, out);
             }
         }
     }
 
-    pub(super) fn object_lost(&mut self, id: ObjectId, node: NodeId) {
-        if self.copies(id).contains(&node) {
+    pub(super) fn object_lost(&mut self, id: ObjectId, node: NodeId, attempt: Attempt, out: &mut Out<Action>) {
+        if self.copies(id).contains(&node) && attempt >= self.made_by(id) {
+            // Whoever said so may have looked before the copy came: it would lie there for ever.
+            self.release(id, node, out);
             self.copy_lost(id, node);
         } else {
             self.counters.stale += 1;
@@ -191,12 +193,12 @@ impl Owner {
     /// A copy of the value is on a node.
     pub(super) fn object_ready(&mut self, id: ObjectId, node: NodeId, out: &mut Out<Action>) {
         let Some(object) = self.objects.get_mut(&id) else {
-            return out.push(Action::Release { object: id, node });
+            return self.release(id, node, out);
         };
         match &mut object.state {
             State::Ready { copies } if copies.contains(&node) => {}
             State::Ready { copies } => copies.push(node),
-            State::Failed { .. } => out.push(Action::Release { object: id, node }),
+            State::Failed { .. } => out.push(Action::Release { object: id, node, attempt: Attempt(u32::MAX) }),
             State::Gone => object.state = State::Ready { copies: Vec::from([node]) },
             State::Pending { waiters } => {
                 let waiters = core::mem::take(waiters);
@@ -239,6 +241,12 @@ impl Owner {
         }
     }
 
+    /// Drops a copy. It was made by the last attempt of its task, or will never be made again.
+    fn release(&self, object: ObjectId, node: NodeId, out: &mut Out<Action>) {
+        let attempt = self.tasks.get(&object.task).map_or(Attempt(u32::MAX), |task| task.attempt);
+        out.push(Action::Release { object, node, attempt });
+    }
+
     /// Drops all copies of a value that nobody needs.
     pub(super) fn release_value(&mut self, id: ObjectId, out: &mut Out<Action>) {
         let object = self.objects.get_mut(&id).expect("it is being released");
@@ -246,10 +254,9 @@ impl Owner {
             return;
         }
         if let State::Ready { copies } = &mut object.state {
-            for node in core::mem::take(copies) {
-                out.push(Action::Release { object: id, node });
-            }
+            let copies = core::mem::take(copies);
             object.state = State::Gone;
+            copies.into_iter().for_each(|node| self.release(id, node, out));
         }
     }
 }

@@ -75,12 +75,15 @@ pub enum Event {
         /// Where.
         node: NodeId,
     },
-    /// A copy is gone, or was not where it should be.
+    /// A copy is gone, or was not where it should be. The node is told to drop what it may have of it after all.
     ObjectLost {
         /// The object.
         object: ObjectId,
         /// Where it was.
         node: NodeId,
+        /// The attempt that made the value ([`crate::owner::Owner::made_by`]): a late word about an earlier value says
+        /// nothing about this one.
+        attempt: Attempt,
     },
     /// One local reference more.
     AddRef {
@@ -275,12 +278,15 @@ pub enum Action {
         /// Why.
         failure: Failure,
     },
-    /// To a node: drop its copy, nobody needs it.
+    /// To a node: drop its copy, nobody needs it; but not one of a later attempt than this, which may have been made
+    /// while this word was on its way.
     Release {
         /// The object.
         object: ObjectId,
         /// Where.
         node: NodeId,
+        /// The attempt that made the value.
+        attempt: Attempt,
     },
     /// The task will never run again: drop what is kept to run it.
     Forget {

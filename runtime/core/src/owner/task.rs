@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::class::Lease;
 use super::object::State as ObjectState;
 use super::{Action, Failure, FailureKind, Owner, Wake};
 use crate::ids::{Attempt, ClassId, LeaseId, NodeId, ObjectId, TaskId, TimerToken};
@@ -237,10 +238,11 @@ impl Owner {
     /// The values of a run that no longer counts are on the lease's node. They go, unless that node has them anyway.
     fn discard_returns(&mut self, id: TaskId, lease: LeaseId, out: &mut Out<Action>) {
         self.counters.stale += 1;
-        for index in 0..self.leases[&lease].returns {
+        let Lease { returns, attempt, .. } = self.leases[&lease];
+        for index in 0..returns {
             let object = id.object(index);
             if !self.copies(object).contains(&lease.node) {
-                out.push(Action::Release { object, node: lease.node });
+                out.push(Action::Release { object, node: lease.node, attempt });
             }
         }
     }

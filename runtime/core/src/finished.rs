@@ -1,19 +1,19 @@
-//! Which requests of an owner are over.
+//! Which of the things that an owner has named by numbers are over.
 
 use alloc::collections::BTreeSet;
 
-/// The finished requests of one owner, so that a late duplicate starts nothing. Bounded: beyond `tombstones_max` the
-/// lowest are summed up as "all below".
+/// The finished requests (groups, actors) of one owner, so that a late duplicate starts nothing. Bounded: beyond
+/// `tombstones_max` the lowest are summed up as "all below".
 #[derive(Debug, Default)]
-pub(super) struct Finished {
-    /// All requests below this one count as finished.
+pub(crate) struct Finished {
+    /// All below this one count as finished.
     floor: u64,
     above: BTreeSet<u64>,
 }
 
 impl Finished {
-    /// Notes that the request `seq` is over.
-    pub(super) fn insert(&mut self, seq: u64, tombstones_max: usize) {
+    /// Notes that `seq` is over.
+    pub(crate) fn insert(&mut self, seq: u64, tombstones_max: usize) {
         if seq >= self.floor {
             self.above.insert(seq);
         }
@@ -23,13 +23,13 @@ impl Finished {
         }
     }
 
-    /// Whether the request `seq` is over.
-    pub(super) fn contains(&self, seq: u64) -> bool {
+    /// Whether `seq` is over.
+    pub(crate) fn contains(&self, seq: u64) -> bool {
         seq < self.floor || self.above.contains(&seq)
     }
 
     /// How many are remembered one by one.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.above.len()
     }
 }
