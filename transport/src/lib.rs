@@ -11,6 +11,7 @@ mod error;
 mod face;
 mod in_process;
 mod limits;
+mod pull;
 mod region;
 pub mod tcp;
 
@@ -19,5 +20,6 @@ pub use self::{
     face::{Completion, Event, PeerId, Read, Transport, read_blocking},
     in_process::{InProcess, Network},
     limits::Limits,
+    pull::{Ask, Broadcast, Class, ObjectKey, Progress, Pull, Puller, Source},
     region::{Access, Backing, CHUNK_BYTES, Extent, Memfd, Memory, Regions, Registration, RemoteSpan, chunk_count},
 };
