@@ -4,13 +4,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{ActorId, Attempt, BundleId, GroupId, Incarnation, LeaseId, NodeId, OwnerId, RequestId, TimerToken};
 use crate::node::Refusal;
 use crate::resources::{Capacity, Demand, Grant, Infeasible};
 use crate::time::Time;
 
 /// What an actor is to be.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ActorSpec {
     /// What it holds while it lives.
     pub demand: Demand,
@@ -27,7 +29,7 @@ pub struct ActorSpec {
 }
 
 /// How the bundles of a group are laid out. Source: Ray's placement groups (the paper, §4.2, has none).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Strategy {
     /// On as few nodes as may be.
     Pack,
@@ -40,7 +42,7 @@ pub enum Strategy {
 }
 
 /// What the controller is told: by owners (creations, reservations), by nodes (answers), and by its driver.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A node registers. A second registration of a live node is ignored.
     NodeUp {
@@ -168,7 +170,7 @@ pub enum Event {
 }
 
 /// What the controller wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// To a node: [`crate::node::Event::RequestLease`], not revocable.
     RequestLease {
@@ -327,7 +329,7 @@ pub enum Action {
 }
 
 /// How one life of an actor ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActorEnd {
     /// Its constructor failed; it would fail again, so there is no restart.
     ConstructorFailed,
@@ -338,7 +340,7 @@ pub enum ActorEnd {
 }
 
 /// Why an actor is dead for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DeathCause {
     /// Somebody killed it.
@@ -364,7 +366,7 @@ pub enum DeathCause {
 }
 
 /// Why an actor is not created.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ActorRefusal {
     /// A live actor has the name.
@@ -385,7 +387,7 @@ pub enum ActorRefusal {
 }
 
 /// Why a group can never be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum GroupRefusal {
     /// A group of no bundles.

@@ -2,12 +2,14 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{NodeId, OwnerId, TimerToken};
 use crate::resources::Capacity;
 use crate::time::Time;
 
 /// One life of a node's process, as the node itself names it before it has a [`NodeId`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Peer {
     /// The machine, the same in all lives.
     pub machine: u64,
@@ -28,7 +30,7 @@ impl fmt::Debug for Peer {
 }
 
 /// What [`super::Members`] is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// From a node: it wants to belong to the cluster. Answered with [`Action::Welcome`] or [`Action::Refuse`]; a
     /// repetition is answered again.
@@ -72,7 +74,7 @@ pub enum Event {
 
 /// What [`super::Members`] wants done. `NodeUp`, `NodeDied` and `OwnerDied` are for the controller, and for all
 /// [`super::Members::owners`] and [`super::Members::welcomed`] nodes, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// To the peer: it is a member, under this name. With it go the members there are.
     Welcome {
@@ -132,7 +134,7 @@ pub enum Action {
 }
 
 /// Why a node can't be a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum JoinRefusal {
     /// This life was declared dead, or a later one of the same machine has joined.

@@ -2,11 +2,13 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{Attempt, BundleId, LeaseId, OwnerId, RequestId};
 use crate::resources::{Demand, Grant, Infeasible};
 
 /// What a node is told: by owners and the controller (requests), and by its driver.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// Asks for a lease. Answered once, with [`Action::Granted`] or [`Action::Refused`]; a repetition while it is
     /// granted is answered again.
@@ -72,7 +74,7 @@ pub enum Event {
 }
 
 /// What a node wants done: each is a message to an owner (`request.owner`, `owner`) or to the controller (bundles).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// To `request.owner`: here is the lease.
     Granted {
@@ -140,7 +142,7 @@ pub enum Action {
 }
 
 /// Why a request was not granted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Refusal {
     /// The node, or the bundle, will never have that much.

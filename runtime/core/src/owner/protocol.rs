@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{
     Attempt, BundleId, ClassId, GroupId, LeaseId, NodeId, ObjectId, OwnerId, RequestId, TaskId, TimerToken,
 };
@@ -11,7 +13,7 @@ use crate::resources::{Demand, Grant, Infeasible};
 use crate::time::Time;
 
 /// Where the tasks of a class may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Affinity {
     /// Bottom-up: the local node, and others while it keeps the class waiting.
     Any,
@@ -27,7 +29,7 @@ pub enum Affinity {
 
 /// What an owner is told: by its process (submissions, references), by nodes (leases), by the controller (deaths,
 /// groups), and by workers (ends of tasks).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// Registers a scheduling class. A second definition of a class is ignored and counted.
     DefineClass {
@@ -208,7 +210,7 @@ pub enum Event {
 }
 
 /// What an owner wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// To a node: [`crate::node::Event::RequestLease`].
     RequestLease {
@@ -316,7 +318,7 @@ pub enum Action {
 }
 
 /// How a task failed, as its worker sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
     /// Not by its own doing: the worker died, an argument was not there, memory ran out. Run again within its retries.
     System,
@@ -328,7 +330,7 @@ pub enum FailureKind {
 }
 
 /// Why a task or an object failed for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Failure {
     /// The task's own code failed. The driver holds the error of this attempt.
@@ -403,7 +405,7 @@ pub enum Failure {
 }
 
 /// Why a lost object can't be made again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum LossCause {
     /// No task made it (a put, an actor's answer).

@@ -4,11 +4,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::demand::{Bytes, named_amount, set_named, write_resources};
 use super::{Amount, Demand, Grant};
 
 /// One GPU, as far as scheduling goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gpu {
     /// The device's index on its machine.
     pub index: u32,
@@ -19,7 +21,7 @@ pub struct Gpu {
 }
 
 /// What a node, or a bundle of a placement group, has to give.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capacity {
     cpu: Amount,
     slots: Vec<u32>,
@@ -150,7 +152,7 @@ impl fmt::Debug for Capacity {
 }
 
 /// A demand that can never be met, however long one waits, with what there is of the resource that falls short.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Infeasible {
     asked: Demand,
     has: Has,
@@ -195,7 +197,7 @@ impl fmt::Display for Infeasible {
 impl core::error::Error for Infeasible {}
 
 /// What there is of a resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Has {
     Cpu(Amount),
     Memory(u64),
@@ -236,7 +238,7 @@ impl fmt::Display for Has {
 }
 
 /// Whose resources fall short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Holder {
     Node,
     LargestNode,

@@ -4,12 +4,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::Amount;
 
 /// What is asked for, on one node. Ordered and comparable, so that equal demands share a scheduling class.
 ///
 /// GPUs are whole devices (1, 2, ..) or a fraction below 1 of a single one; 1.5 is refused.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Demand {
     cpu: Amount,
     memory_bytes: u64,
@@ -108,7 +110,7 @@ impl fmt::Debug for Demand {
 }
 
 /// Why something can't be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DemandError {
     /// More than one GPU, and not a whole number of them.
