@@ -113,13 +113,10 @@ fn owner_event(command: &Command) -> owner::Event {
         "put" => Put { object: command.object(0), node: command.node(1) },
         "put-failed" => PutFailed { object: command.object(0) },
         "copied" => Copied { object: command.object(0), node: command.node(1) },
-        "lost" => ObjectLost {
-            object: command.object(0),
-            node: command.node(1),
-            attempt: Attempt(
-                command.named("attempt").map_or(u32::MAX, |text| text.trim_start_matches('#').parse().unwrap()),
-            ),
-        },
+        "lost" => {
+            let attempt = Attempt(command.number("attempt", u32::MAX));
+            ObjectLost { object: command.object(0), node: command.node(1), attempt }
+        }
         "add-ref" => AddRef { object: command.object(0) },
         "drop-ref" => DropRef { object: command.object(0) },
         "borrow" => Borrow { object: command.object(0), borrower: command.owner(1) },

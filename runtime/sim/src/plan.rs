@@ -166,7 +166,9 @@ fn faults(rng: &mut Rng, nodes: usize) -> Faults {
     let (crash, stall, controller_stall) = (weight(), weight(), weight() / 3);
     let (cut_controller, cut_pair, isolate) = (weight(), weight(), weight());
     let (kill_owner, lose_object, fill_store, wall_jump) = (weight(), weight(), weight(), weight());
-    let gap = Duration::from_millis(rng.between(20, 1_000) * 6 / (nodes as u64).clamp(6, 60));
+    // In a large cluster each death is told to a thousand: many at once cost time and show nothing new.
+    let least = if nodes > 100 { 50 } else { 1 };
+    let gap = Duration::from_millis((rng.between(20, 1_000) * 6 / (nodes as u64).clamp(6, 60)).max(least));
     Faults {
         gap,
         crash,
