@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod core;
 pub mod metric;
+pub mod process;
 pub mod rl;
 pub mod sim;
 
@@ -22,5 +23,5 @@ pub struct Bench {
 
 /// All metrics, in the order in which they are measured.
 pub fn all() -> Vec<Bench> {
-    core::BENCHES.iter().chain(rl::BENCHES).chain(sim::BENCHES).copied().collect()
+    core::BENCHES.iter().chain(process::BENCHES).chain(rl::BENCHES).chain(sim::BENCHES).copied().collect()
 }

@@ -19,6 +19,7 @@ pub struct Config {
     gpu_memory_bytes: u64,
     memory_bytes: Option<u64>,
     resources: Vec<(String, f64)>,
+    pub(crate) processes: usize,
     pub(crate) threads_max: usize,
     pub(crate) stack_bytes: usize,
 }
@@ -31,6 +32,7 @@ impl Default for Config {
             gpu_memory_bytes: 0,
             memory_bytes: None,
             resources: Vec::new(),
+            processes: 0,
             threads_max: 512,
             stack_bytes: 32 << 20,
         }
@@ -70,6 +72,15 @@ impl Config {
     #[must_use]
     pub fn resource(mut self, name: &str, units: impl Into<f64>) -> Self {
         self.resources.push((name.to_owned(), units.into()));
+        self
+    }
+
+    /// Worker processes that run plain tasks, each with its share of the CPUs; 0, the default, runs them on threads of
+    /// this process. Native code that crashes then takes a worker with it, whose tasks are tried again. Arguments and
+    /// values are encoded on their way; tasks that hold leases, and actors, stay in this process.
+    #[must_use]
+    pub fn processes(mut self, processes: usize) -> Self {
+        self.processes = processes;
         self
     }
 

@@ -3,10 +3,10 @@
 use crate::config::Config;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::Hello;
+use crate::process::{Crew, Hello};
 use crate::{context, io, registry};
 use rayline_core::ids::{NodeId, OwnerId};
-use rayline_exec::{Current, Pool, PoolOptions, Published, blocking};
+use rayline_exec::{Current, Look, Pool, PoolOptions, Published, blocking};
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -30,8 +30,8 @@ struct Live {
     pool: Pool,
     control: Control,
     cpus: usize,
-    threads_max: usize,
-    stack_bytes: usize,
+    /// The processes that run plain tasks, in place of this one.
+    crew: Option<Arc<Crew>>,
     closed: AtomicBool,
 }
 
@@ -150,10 +150,25 @@ pub(crate) fn control() -> &'static Control {
     &live().control
 }
 
-/// How worker processes are set up: as this one, so that what a task submits there runs as it would here.
-pub(crate) fn hello() -> Hello {
-    let Live { cpus, threads_max, stack_bytes, .. } = *live();
-    Hello { fingerprint: registry::fingerprint(), cpus: cpus as u32, threads_max, stack_bytes }
+/// The processes that run plain tasks, where there are any.
+#[inline]
+pub(crate) fn crew() -> Option<&'static Crew> {
+    live().crew.as_deref()
+}
+
+/// So many CPUs are plain tasks' now.
+pub(crate) fn tell_crew(cpus: u32) {
+    // While the runtime starts each process has its share already.
+    if let Some(crew) = LIVE.get().and_then(|live| live.crew.as_deref()) {
+        crew.set_threads(cpus);
+    }
+}
+
+/// A thread that waits takes the answers of worker processes itself.
+fn look_at_crew(look: Look) {
+    if let Some(crew) = LIVE.get().and_then(|live| live.crew.as_deref()) {
+        crew.look(look);
+    }
 }
 
 /// The CPU slot of an executor thread. Threads that stand in for blocked ones share the slots.
@@ -191,9 +206,19 @@ fn start(config: Config) -> Result<&'static Live> {
         on_block: context::tell_blocked,
         poll_in: io::within,
     });
-    let control = Control::start(pool, capacity, cpus);
-    let Config { threads_max, stack_bytes, .. } = config;
-    Ok(LIVE.publish(Live { pool, control, cpus, threads_max, stack_bytes, closed: AtomicBool::new(false) }))
+    let (Config { threads_max, stack_bytes, processes, .. }, fingerprint) = (config, registry::fingerprint());
+    let control = Control::start(pool, capacity, Hello { fingerprint, cpus: cpus as u32, threads_max, stack_bytes });
+    let crew = (processes > 0).then(|| control.start_crew(processes)).transpose();
+    let crew = crew.map_err(|error| {
+        control.stop_fleet();
+        control.stop();
+        pool.shutdown();
+        Error::new(ErrorKind::Config(format!("{processes} worker processes can't be started: {error}")))
+    })?;
+    if crew.is_some() {
+        rayline_exec::look_outside(look_at_crew);
+    }
+    Ok(LIVE.publish(Live { pool, control, cpus, crew, closed: AtomicBool::new(false) }))
 }
 
 /// The pool is down to its target. While a runtime starts nobody waits for that.

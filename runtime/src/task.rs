@@ -7,6 +7,7 @@ use crate::data::Data;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{ObjectRef, Outcome};
 use crate::options::{Declared, Options, option_methods};
+use crate::process;
 use crate::registry::{self, Answer, RunEncoded};
 use crate::runtime;
 use rayline_exec::{Awaited, BoxFuture, Fault, Function, Named, Promise, promise};
@@ -85,6 +86,9 @@ impl<T: Task, S: Slots<Args = T::Args>> Call<T, S> {
         T::Args: Clone + Sync,
     {
         if self.options.is_plain() {
+            if let Some(crew) = runtime::crew() {
+                return process::submit::<T, S>(crew, self.slots);
+            }
             return if T::IS_ASYNC { submit_async::<T, S>(self.slots) } else { submit::<T, S>(self.slots) };
         }
         submit_leased::<T, S>(self.slots, self.options)
@@ -99,7 +103,10 @@ where
     T::Args: Clone + Sync,
 {
     if T::OPTIONS.is_plain() {
-        return submit::<T, S>(slots);
+        return match runtime::crew() {
+            None => submit::<T, S>(slots),
+            Some(crew) => process::submit::<T, S>(crew, slots),
+        };
     }
     submit_leased::<T, S>(slots, Options::new(T::OPTIONS))
 }
@@ -135,7 +142,10 @@ where
     if !T::OPTIONS.is_plain() {
         return submit_leased::<T, S>(slots, Options::new(T::OPTIONS));
     }
-    submit_async::<T, S>(slots)
+    match runtime::crew() {
+        None => submit_async::<T, S>(slots),
+        Some(crew) => process::submit::<T, S>(crew, slots),
+    }
 }
 
 fn submit_async<T: Task, S: Slots<Args = T::Args>>(slots: S) -> ObjectRef<T::Output> {
@@ -234,7 +244,7 @@ where
 }
 
 /// Encodes a call, so that another process can run it.
-fn pack<T: Task>(args: &T::Args) -> Result<Packed> {
+pub(crate) fn pack<T: Task>(args: &T::Args) -> Result<Packed> {
     if let Some(error) = args.failure() {
         return Err(Error::argument(T::NAME, error));
     }
@@ -276,7 +286,7 @@ where
     T::Args: Clone + Sync,
 {
     let (promises, refs) = T::Output::promise::<T>();
-    if T::OPTIONS.is_plain() && !T::IS_ASYNC {
+    if T::OPTIONS.is_plain() && !T::IS_ASYNC && runtime::crew().is_none() {
         drop(runtime::pool().submit(slots, RunParts::<T> { promises }));
     } else {
         let whole = Call::<T, S>::new(slots).remote();

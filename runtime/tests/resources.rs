@@ -326,3 +326,25 @@ fn an_actor_lives_in_its_bundle_and_dies_with_it() {
     }
     panic!("it outlives its group");
 }
+
+#[task(cpu = 0.5)]
+fn half(x: usize) -> usize {
+    x
+}
+
+/// A waker that is woken by mistake, as happens where many come and go, is no cancellation.
+#[test]
+fn leased_tasks_are_cancelled_by_nobody_else() {
+    let _runtime = runtime();
+    let mut window = std::collections::VecDeque::new();
+    for i in 0..20_000 {
+        if window.len() == 1000 {
+            let (expected, object): (usize, ObjectRef<usize>) = window.pop_front().unwrap();
+            assert_eq!(object.get().unwrap(), expected);
+        }
+        window.push_back((i, half::remote(i)));
+    }
+    for (expected, object) in window {
+        assert_eq!(object.get().unwrap(), expected);
+    }
+}

@@ -3,6 +3,7 @@
 use anyhow::{Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use rayline_benches::core::BENCHES as CORE;
+use rayline_benches::process::BENCHES as PROCESS;
 use rayline_benches::rl::BENCHES as RL;
 use rayline_benches::sim::BENCHES as SIM;
 use rayline_benches::{Bench, all, compare, probe};
@@ -34,6 +35,11 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 enum Command {
     /// The embedded engine
     Core {
+        /// Metrics to measure; all where none is named
+        metrics: Vec<String>,
+    },
+    /// A driver and worker processes on one machine
+    Process {
         /// Metrics to measure; all where none is named
         metrics: Vec<String>,
     },
@@ -73,6 +79,7 @@ fn main() -> ExitCode {
 fn obey(args: Args) -> Result<()> {
     match args.command {
         Command::Core { metrics } => run(CORE, &metrics, args.reps),
+        Command::Process { metrics } => run(PROCESS, &metrics, args.reps),
         Command::Rl { metrics } => run(RL, &metrics, args.reps),
         Command::Sim { metrics } => run(SIM, &metrics, args.reps),
         Command::List => {

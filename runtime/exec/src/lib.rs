@@ -79,7 +79,7 @@ pub use self::{
     promise::{CancelWatch, Named, Promise, done, promise},
     published::Published,
     task::Function,
-    wait::{Done, blocking, wait_some},
+    wait::{Done, Look, blocking, look_outside, wait_some},
 };
 
 #[cfg(all(test, loom))]

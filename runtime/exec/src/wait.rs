@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -89,6 +89,8 @@ fn blocking_as<R>(worker: Option<&Worker>, f: impl FnOnce() -> R) -> R {
 fn spin(done: impl Fn() -> bool) -> bool {
     let patience = if SPIN_PAYS.get() { SPIN } else { SPIN / 8 };
     let begin = Instant::now();
+    let outside = LOOK.get();
+    look(outside, Look::First);
     let paid = loop {
         for _ in 0..32 {
             std::hint::spin_loop();
@@ -99,10 +101,40 @@ fn spin(done: impl Fn() -> bool) -> bool {
         if begin.elapsed() > patience {
             break false;
         }
-        std::thread::yield_now();
+        match outside {
+            Some(look) => look(Look::Again),
+            None => std::thread::yield_now(),
+        }
     };
+    look(outside, Look::Last);
     SPIN_PAYS.set(paid);
     paid
+}
+
+/// Which of the looks of a waiting thread it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It begins to wait.
+    First,
+    /// It still does.
+    Again,
+    /// It waits no more, or goes to sleep.
+    Last,
+}
+
+/// Where outcomes come from that no thread of this process makes.
+static LOOK: OnceLock<fn(Look)> = OnceLock::new();
+
+/// Has threads that wait look there before they sleep: `look` takes what came from another process, and completes
+/// promises with it. Set once for the process.
+pub fn look_outside(look: fn(Look)) {
+    LOOK.get_or_init(|| look);
+}
+
+fn look(outside: Option<&fn(Look)>, which: Look) {
+    if let Some(look) = outside {
+        look(which);
+    }
 }
 
 /// A waiter on the stack of a thread that sleeps until it fires.

@@ -33,6 +33,8 @@ pub(super) enum Command {
         here: bool,
     },
     Shrunk,
+    /// How many threads the fast path may have.
+    SetExecutors(u32),
     /// The holder of a lease blocks, or goes on.
     Lend {
         lease: LeaseId,

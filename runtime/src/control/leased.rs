@@ -14,13 +14,15 @@ use rayline_core::resources::Grant;
 use rayline_exec::{CancelWatch, Function, Pool, Promise};
 use rayline_store::{Region, decode};
 use serde::de::DeserializeOwned;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Wake, Waker};
 
 /// A leased task of any type.
 pub(crate) trait Leased: Send + Sync {
     /// It is known to the owner under this id: from now on a cancellation goes there.
-    fn named(&self, id: TaskId);
+    fn named(self: Arc<Self>, id: TaskId);
+    /// Whether its reference was cancelled, or is no more.
+    fn is_cancelled(&self) -> bool;
     /// Runs one attempt, on a thread of the pool.
     fn run(&self, run: &Run) -> std::result::Result<(), FailureKind>;
     /// It failed for good: with the error of its last attempt, or with `error` where the system failed it.
@@ -111,13 +113,22 @@ impl<T: Send + Sync + 'static> LeasedTask<T> {
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Leased for LeasedTask<T> {
-    fn named(&self, id: TaskId) {
-        let waker = Waker::from(Arc::new(Cancel(id)));
+    fn named(self: Arc<Self>, id: TaskId) {
+        let task: Arc<dyn Leased> = self.clone();
+        let waker = Waker::from(Arc::new(Cancel { id, task: Arc::downgrade(&task) }));
         let mut state = self.lock();
-        state.watch = state.promise.as_ref().and_then(|promise| promise.on_cancel(&waker));
-        if state.watch.is_none() {
+        let watch = state.promise.as_ref().and_then(|promise| promise.on_cancel(&waker));
+        let is_over = watch.is_none();
+        let before = std::mem::replace(&mut state.watch, watch);
+        drop(state);
+        drop(before);
+        if is_over {
             waker.wake();
         }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.lock().promise.as_ref().is_none_or(Promise::is_cancelled)
     }
 
     fn run(&self, run: &Run) -> std::result::Result<(), FailureKind> {
@@ -208,11 +219,20 @@ fn send_ended(run: &Run, result: std::result::Result<(), FailureKind>, here: boo
 }
 
 /// Tells the owner that the reference of a task was cancelled.
-struct Cancel(TaskId);
+struct Cancel {
+    id: TaskId,
+    task: Weak<dyn Leased>,
+}
 
 impl Wake for Cancel {
     fn wake(self: Arc<Self>) {
-        runtime::control().send(Command::Cancel(self.0));
+        let Some(task) = self.task.upgrade() else { return };
+        if task.is_cancelled() {
+            runtime::control().send(Command::Cancel(self.id));
+        } else {
+            // Wakers are woken by mistake now and then: it goes on listening.
+            task.named(self.id);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ mod threads;
 use crate::actor::Host;
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::{BundleRef, Progress};
-use crate::process::Fleet;
+use crate::process::{Crew, Fleet, Hello};
 use command::Command;
 use driver::Driver;
 pub(crate) use leased::{Body, Leased, LeasedTask, Packed, Run, tell_ended};
@@ -34,24 +34,43 @@ use std::thread::JoinHandle;
 pub(crate) struct Control {
     commands: Sender<Command>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// From the first isolated task on.
+    /// How worker processes are set up.
+    hello: Hello,
+    /// From the first process on.
     fleet: OnceLock<Fleet>,
 }
 
 impl Control {
     /// Sets the machines up, and starts their thread.
-    pub(crate) fn start(pool: Pool, capacity: Capacity, executors: usize) -> Self {
+    pub(crate) fn start(pool: Pool, capacity: Capacity, hello: Hello) -> Self {
         let (commands, queue) = channel();
         let mut driver = Driver::new(pool, capacity);
-        driver.begin(executors as u32);
+        driver.begin(hello.cpus);
         let thread = std::thread::Builder::new().name("rayline-control".into()).spawn(move || driver.run(queue));
         let thread = Mutex::new(Some(thread.expect("the process may start a thread")));
-        Self { commands, thread, fleet: OnceLock::new() }
+        Self { commands, thread, hello, fleet: OnceLock::new() }
     }
 
     /// Starts an attempt in a worker process.
     fn run_apart(&self, task: Arc<dyn Leased>, run: Run) {
-        self.fleet.get_or_init(|| Fleet::start(crate::runtime::hello())).run(task, run);
+        self.fleet().run(task, run);
+    }
+
+    fn fleet(&self) -> &Fleet {
+        self.fleet.get_or_init(|| Fleet::start(self.hello.clone()))
+    }
+
+    /// Starts processes for plain tasks.
+    ///
+    /// # Errors
+    /// What the system says where it can't start one.
+    pub(crate) fn start_crew(&self, processes: usize) -> std::io::Result<Arc<Crew>> {
+        self.fleet().crew(processes)
+    }
+
+    /// How many threads the fast path may have, while nobody else needs their CPUs.
+    pub(crate) fn set_executors(&self, count: u32) {
+        self.send(Command::SetExecutors(count));
     }
 
     /// Lets isolated tasks end, and ends the worker processes.

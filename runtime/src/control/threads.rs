@@ -1,5 +1,6 @@
 //! How many threads of the pool may run: one for each executor lease and leased task, and what actors hold of CPUs.
 
+use crate::runtime;
 use rayline_core::ids::LeaseId;
 use rayline_core::resources::{Amount, Grant};
 use rayline_exec::Pool;
@@ -15,11 +16,13 @@ pub(super) struct Threads {
     tasks: usize,
     actors: HashMap<LeaseId, Amount>,
     applied: usize,
+    /// How many threads the crew was told that plain tasks may have.
+    told: usize,
 }
 
 impl Threads {
     pub(super) fn new(pool: Pool) -> Self {
-        Self { pool, open: Vec::new(), closing: Vec::new(), tasks: 0, actors: HashMap::new(), applied: 0 }
+        Self { pool, open: Vec::new(), closing: Vec::new(), tasks: 0, actors: HashMap::new(), applied: 0, told: 0 }
     }
 
     pub(super) fn pool(&self) -> Pool {
@@ -69,6 +72,10 @@ impl Threads {
         if wanted != self.applied || !self.closing.is_empty() {
             self.applied = wanted;
             self.pool.set_workers(wanted);
+        }
+        if self.open.len() != self.told {
+            self.told = self.open.len();
+            runtime::tell_crew(self.told as u32);
         }
     }
 }

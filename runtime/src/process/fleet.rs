@@ -1,10 +1,13 @@
-//! The worker processes of a driver: one for each isolated task that runs; idle ones are used again.
+//! The worker processes of a driver: the crew, which runs plain tasks, and one process for each isolated task that
+//! runs; idle ones are used again.
 
-use super::lane::{Answered, CancelCall, Given};
+use super::crew::Crew;
+use super::lane::{Answered, CancelCall, Given, Lane, Waiting};
 use super::launch::{Worker, launch};
 use super::worker::Hello;
-use crate::control::{Leased, Run, tell_ended};
+use crate::control::{Leased, Packed, Run, tell_ended};
 use crate::error::{Error, ErrorKind};
+use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -24,13 +27,17 @@ pub(crate) struct Fleet {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-enum Request {
-    Run {
-        task: Arc<dyn Leased>,
-        run: Run,
-    },
+/// What the fleet's thread is asked to do.
+pub(super) enum Request {
+    /// Runs one attempt of an isolated task.
+    Run { task: Arc<dyn Leased>, run: Run },
+    /// Starts a crew of so many processes.
+    Crew { processes: usize, reply: Sender<io::Result<Arc<Crew>>> },
+    /// A call for the crew, some of whose processes may have died.
+    Again(Box<dyn Waiting>),
     /// The process of that number has answered its task.
     Free(u64),
+    /// Lets running tasks end, and then all processes.
     Stop,
 }
 
@@ -42,6 +49,8 @@ impl Fleet {
             hello,
             requests: requests.clone(),
             started: 0,
+            crew: None,
+            members: Vec::new(),
             idle: Vec::new(),
             busy: Vec::new(),
             stopping: false,
@@ -57,6 +66,19 @@ impl Fleet {
         {
             refuse(&*task);
         }
+    }
+
+    /// Starts the crew.
+    ///
+    /// # Errors
+    /// What the system says where it can't start a process.
+    pub(crate) fn crew(&self, processes: usize) -> io::Result<Arc<Crew>> {
+        let (reply, answer) = channel();
+        let gone = |_| io::Error::other("the fleet's thread is gone");
+        self.requests
+            .send(Request::Crew { processes, reply })
+            .map_err(|_| io::Error::other("the fleet was stopped"))?;
+        answer.recv().map_err(gone)?
     }
 
     /// Lets running tasks end, then ends all processes. Blocks until they are gone.
@@ -79,6 +101,9 @@ struct Manager {
     requests: Sender<Request>,
     /// How many processes there were. Their own ids are used again by the system.
     started: u64,
+    crew: Option<Arc<Crew>>,
+    /// The processes of the crew, and those that died.
+    members: Vec<Worker>,
     idle: Vec<(Worker, Instant)>,
     busy: Vec<Busy>,
     stopping: bool,
@@ -97,7 +122,9 @@ impl Manager {
                 Ok(Request::Run { task, .. }) if self.stopping => refuse(&*task),
                 Ok(Request::Run { task, run }) => self.assign(task, run),
                 Ok(Request::Free(number)) => self.free(number),
-                Ok(Request::Stop) => self.stopping = true,
+                Ok(Request::Crew { processes, reply }) => drop(reply.send(self.start_crew(processes))),
+                Ok(Request::Again(call)) => self.send_again(call),
+                Ok(Request::Stop) => self.stop(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -106,6 +133,44 @@ impl Manager {
         }
         let idle = std::mem::take(&mut self.idle).into_iter().map(|(worker, _)| worker);
         idle.for_each(end);
+        for worker in self.members {
+            worker.attendant.join().expect("a lane's thread doesn't panic");
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        if let Some(crew) = &self.crew {
+            crew.dismiss();
+        }
+    }
+
+    fn start_crew(&mut self, processes: usize) -> io::Result<Arc<Crew>> {
+        let lanes = (0..processes).map(|_| self.launch_member()).collect::<io::Result<Vec<_>>>()?;
+        let crew = Arc::new(Crew::new(lanes, self.requests.clone()));
+        self.crew = Some(crew.clone());
+        Ok(crew)
+    }
+
+    fn launch_member(&mut self) -> io::Result<Arc<Lane>> {
+        self.started += 1;
+        let worker = launch(&self.hello, self.started)?;
+        let lane = worker.lane.clone();
+        self.members.push(worker);
+        Ok(lane)
+    }
+
+    /// Replaces the crew's processes that have died, then sends the call.
+    fn send_again(&mut self, call: Box<dyn Waiting>) {
+        let crew = self.crew.clone().filter(|_| !self.stopping);
+        let Some(crew) = crew else { return call.answered(Answered::Died("was ended".into())) };
+        let mut failed = None;
+        while crew.replace_dead(|| self.launch_member().map_err(|error| failed = Some(error)).ok()) {}
+        self.members.retain(|worker| worker.lane.is_open() || !worker.attendant.is_finished());
+        match failed {
+            Some(error) => call.answered(Answered::Died(format!("couldn't be started: {error}"))),
+            None => crew.send_now(call),
+        }
     }
 
     fn next(&self, queue: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
@@ -128,20 +193,13 @@ impl Manager {
         let (lane, number) = (worker.lane.clone(), worker.number);
         self.busy.push(Busy { worker, memory_bytes_max: run.grant.memory_bytes() });
         let given = Given { task: run.task, lease: run.lease, grant: run.grant.clone() };
-        let (requests, asked, attempt) = (self.requests.clone(), task.clone(), run.attempt.0);
-        let reply = move |answered| {
-            // Before anybody hears of the value: the next task is to find the process idle.
-            let _ = requests.send(Request::Free(number));
-            let result = asked.ended(&run, answered);
-            tell_ended(&run, result);
-        };
-        let packed = task.packed().expect("a task for another process is packed");
-        let call = lane.call(packed, attempt, &given, Box::new(reply));
+        let isolated = Isolated { task: task.clone(), run, number, requests: self.requests.clone() };
+        let call = lane.call(Box::new(isolated), Some(&given));
         task.on_cancel(&Waker::from(Arc::new(CancelCall { lane, call })));
     }
 
     /// An idle process, or a new one.
-    fn worker(&mut self) -> std::io::Result<Worker> {
+    fn worker(&mut self) -> io::Result<Worker> {
         while let Some((worker, _)) = self.idle.pop() {
             if worker.lane.is_open() {
                 return Ok(worker);
@@ -186,9 +244,34 @@ impl Manager {
     }
 }
 
+/// A call of an isolated task.
+struct Isolated {
+    task: Arc<dyn Leased>,
+    run: Run,
+    number: u64,
+    requests: Sender<Request>,
+}
+
+impl Waiting for Isolated {
+    fn packed(&self) -> &Packed {
+        self.task.packed().expect("a task for another process is packed")
+    }
+
+    fn attempt(&self) -> u32 {
+        self.run.attempt.0
+    }
+
+    fn answered(self: Box<Self>, answered: Answered) {
+        // Before anybody hears of the value: the next task is to find the process idle.
+        let _ = self.requests.send(Request::Free(self.number));
+        let result = self.task.ended(&self.run, answered);
+        tell_ended(&self.run, result);
+    }
+}
+
 /// Ends a process that has answered, and waits until it is gone. Tasks that it submitted itself may still run.
 fn end(worker: Worker) {
-    worker.lane.close();
+    worker.lane.dismiss();
     let begin = Instant::now();
     while !worker.attendant.is_finished() && begin.elapsed() < END_MAX {
         std::thread::sleep(Duration::from_millis(1));

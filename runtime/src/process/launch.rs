@@ -55,10 +55,10 @@ pub(super) fn launch(hello: &Hello, number: u64) -> io::Result<Worker> {
     // Where the process is gone its end says so.
     let _ = outlet.send(Header::new(Kind::Hello, 0), [&hello, &[]]);
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    let lane = Lane::new(outlet, closer.clone(), process);
+    let lane = Lane::new(outlet, receiver, closer.clone(), process);
     let attended = lane.clone();
     let end = watch(child, reader, closer)?;
-    let attend = move || attended.attend(receiver, || end.recv().unwrap_or_else(|_| "is gone".into()));
+    let attend = move || attended.attend(|| end.recv().unwrap_or_else(|_| "is gone".into()));
     // The end of the process ends the ring, and so the attendant.
     let attendant = thread::Builder::new().name("rayline-lane".into()).spawn(attend)?;
     Ok(Worker { number, pid, lane, attendant })

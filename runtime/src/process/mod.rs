@@ -9,6 +9,7 @@
 //! ```
 //! A worker dies with its driver: the system kills it with the thread that started it, and the ring closes.
 
+mod crew;
 mod fleet;
 mod lane;
 mod launch;
@@ -17,6 +18,7 @@ mod role;
 mod wire;
 mod worker;
 
+pub(crate) use crew::{Crew, submit};
 pub(crate) use fleet::Fleet;
 pub(crate) use lane::Answered;
 pub(crate) use worker::Hello;

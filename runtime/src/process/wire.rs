@@ -19,10 +19,14 @@ use std::sync::{Mutex, PoisonError};
 pub(super) enum Kind {
     /// To a worker, first of all: [`Hello`](super::worker::Hello), encoded.
     Hello = 0,
-    /// To a worker: run a task. The body is what the attempt was given (`given_bytes`), then the arguments.
+    /// To a worker: run a task. The body is the arguments, then what a leased attempt was given (`given_bytes`).
     Run = 1,
     /// To a worker: stop the call if you can.
     Cancel = 2,
+    /// To a worker: let running tasks end, drop the others, and exit.
+    Dismiss = 3,
+    /// To a worker: how many threads may run plain tasks, in the place of the function.
+    Threads = 4,
     /// From a worker: the call's value is the body.
     Value = 16,
     /// From a worker: the call's error is the body; flag 1 says that another try is worth it.
@@ -31,7 +35,9 @@ pub(super) enum Kind {
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        [Kind::Hello, Kind::Run, Kind::Cancel, Kind::Value, Kind::Failed].into_iter().find(|kind| *kind as u8 == byte)
+        const ALL: [Kind; 7] =
+            [Kind::Hello, Kind::Run, Kind::Cancel, Kind::Dismiss, Kind::Threads, Kind::Value, Kind::Failed];
+        ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -7,8 +7,10 @@ use crate::config::Config;
 use crate::context::{Assigned, Cancellation, assigned};
 use crate::error::Error;
 use crate::registry::{self, Answer, Entry, FunctionId};
-use crate::runtime;
+use crate::runtime::{self, NODE, OWNER};
 use crate::task::Unwatched;
+use rayline_core::ids::{LeaseId, TaskId};
+use rayline_core::resources::Grant;
 use rayline_exec::Function;
 use rayline_store::{Region, decode, decode_copied, encode};
 use rayline_transport::ring::{self, Pair, Receiver, Wait};
@@ -18,14 +20,15 @@ use std::collections::HashMap;
 use std::io::{Write, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long the worker spins for calls before it sleeps.
 const SPIN: Duration = Duration::from_micros(50);
 
 /// What a worker is told first.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Hello {
     pub(crate) fingerprint: u64,
     pub(crate) cpus: u32,
@@ -49,30 +52,154 @@ pub(super) fn main(is_wanted: impl Fn() -> bool) -> ! {
     }
 }
 
-/// Runs calls until the driver closes the ring.
+/// Runs calls until the driver dismisses the process or closes the ring.
 fn serve() -> Result<(), String> {
     let file = ring::inherited(RING).map_err(|error| error.to_string())?;
-    let Pair { sender, mut receiver, .. } = Pair::open(file).map_err(|error| error.to_string())?;
-    let mut inlet = Inlet::default();
-    let worker = Arc::new(Worker { outlet: Outlet::new(sender), running: Mutex::default() });
-    let mut runtime = None;
-    while receiver.wait(SPIN, None) != Wait::Closed {
-        for (header, body) in received(&mut receiver, &mut inlet)? {
-            match header.kind {
-                Kind::Hello => runtime = Some(start(&body)?),
-                Kind::Run => worker.clone().run(header, body),
-                Kind::Cancel => worker.cancel(header.call),
-                Kind::Value | Kind::Failed => return Err("the driver sent an answer".into()),
-            }
-        }
-    }
-    drop(runtime);
+    let Pair { sender, receiver, .. } = Pair::open(file).map_err(|error| error.to_string())?;
+    let inbox = Inbox { receiver, inlet: Inlet::default(), runtime: None };
+    let worker = Arc::new(Worker {
+        outlet: Outlet::new(sender),
+        inbox: Mutex::new(inbox),
+        running: Mutex::default(),
+        reader_runs: AtomicBool::new(false),
+    });
+    let standing_by = worker.clone();
+    let stand_by = std::thread::Builder::new().name("rayline-stand-by".into());
+    stand_by.spawn(move || standing_by.stand_by()).map_err(|error| error.to_string())?;
+    worker.clone().read()?;
+    // Running tasks end, and answer.
+    drop(worker.lock_inbox().runtime.take());
     Ok(())
 }
 
-fn received(receiver: &mut Receiver, inlet: &mut Inlet) -> Result<Vec<(Header, Region)>, String> {
-    let mut messages = Vec::new();
-    let mut garbled = false;
+/// What the threads of a worker process share.
+struct Worker {
+    outlet: Outlet,
+    inbox: Mutex<Inbox>,
+    running: Mutex<HashMap<u64, Arc<Cancellation>>>,
+    /// Whether the thread that reads runs a task itself meanwhile.
+    reader_runs: AtomicBool,
+}
+
+/// What comes from the driver.
+struct Inbox {
+    receiver: Receiver,
+    inlet: Inlet,
+    runtime: Option<crate::Runtime>,
+}
+
+/// What a batch of messages leaves to be done.
+enum Next {
+    Read,
+    /// The only call that came: the thread that read it may run it, which saves the time to wake another.
+    RunOne(Box<Call>),
+    End,
+}
+
+impl Worker {
+    fn lock_inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_running(&self) -> MutexGuard<'_, HashMap<u64, Arc<Cancellation>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads messages, on the process's first thread.
+    fn read(self: Arc<Self>) -> Result<(), String> {
+        loop {
+            let mut inbox = self.lock_inbox();
+            if inbox.receiver.wait(SPIN, None) == Wait::Closed {
+                return Ok(());
+            }
+            match self.receive(&mut inbox)? {
+                Next::Read => {}
+                Next::End => return Ok(()),
+                Next::RunOne(call) => {
+                    self.reader_runs.store(true, Ordering::SeqCst);
+                    // What comes meanwhile wakes the thread that stands by.
+                    inbox.receiver.step_down();
+                    drop(inbox);
+                    call.call(());
+                    self.reader_runs.store(false, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+
+    /// Reads messages while the reader runs a task.
+    fn stand_by(self: Arc<Self>) {
+        let sleeper = self.lock_inbox().receiver.sleeper();
+        while sleeper.sleep(None) != Wait::Closed {
+            if !self.reader_runs.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+                continue;
+            }
+            let mut inbox = self.lock_inbox();
+            match self.receive(&mut inbox) {
+                Ok(Next::Read) => {}
+                Ok(Next::RunOne(call)) => drop(runtime::pool().submit_urgent(*call)),
+                Ok(Next::End) | Err(_) => {
+                    // The reader finds the ring closed when its task has ended.
+                    inbox.receiver.close();
+                    return;
+                }
+            }
+            inbox.receiver.step_down();
+        }
+    }
+
+    fn receive(self: &Arc<Self>, inbox: &mut Inbox) -> Result<Next, String> {
+        let mut calls = Vec::new();
+        let mut end = false;
+        for (header, body) in received(inbox)? {
+            match header.kind {
+                Kind::Hello => inbox.runtime = Some(start(&body)?),
+                Kind::Run => match Call::new(self.clone(), header, body) {
+                    Ok(call) => calls.push(call),
+                    Err(error) => self.answer(header.call, Answer::Failed { error, retryable: false }),
+                },
+                Kind::Cancel => self.cancel(header.call),
+                Kind::Threads => runtime::control().set_executors(header.function),
+                Kind::Dismiss => end = true,
+                Kind::Value | Kind::Failed => return Err("the driver sent an answer".into()),
+            }
+        }
+        if end {
+            return Ok(Next::End);
+        }
+        if calls.len() == 1 && self.lock_running().len() <= 1 {
+            return Ok(calls.pop().map_or(Next::Read, |call| Next::RunOne(Box::new(call))));
+        }
+        let pool = runtime::pool();
+        calls.into_iter().for_each(|call| drop(pool.submit((), call)));
+        Ok(Next::Read)
+    }
+
+    fn cancel(&self, call: u64) {
+        let cancellation = self.lock_running().get(&call).cloned();
+        if let Some(cancellation) = cancellation {
+            cancellation.tell();
+        }
+    }
+
+    fn answer(&self, call: u64, answer: Answer) {
+        self.lock_running().remove(&call);
+        let (header, body) = match answer {
+            Answer::Value(value) => (Header::new(Kind::Value, call), value),
+            Answer::Failed { error, retryable } => {
+                let error = encode(&error).expect("an error is names, numbers and words");
+                (Header { flag: retryable, ..Header::new(Kind::Failed, call) }, error)
+            }
+        };
+        // A driver that is gone needs no answer: this process ends, too.
+        let _ = self.outlet.send(header, [&body, &[]]);
+    }
+}
+
+fn received(inbox: &mut Inbox) -> Result<Vec<(Header, Region)>, String> {
+    let Inbox { receiver, inlet, .. } = inbox;
+    let (mut messages, mut garbled) = (Vec::new(), false);
     let received = receiver.recv_batch(|frame| match inlet.take(frame) {
         Ok(message) => messages.extend(message),
         Err(_) => garbled = true,
@@ -92,42 +219,6 @@ fn start(hello: &Region) -> Result<crate::Runtime, String> {
     crate::init_with(config).map_err(|error| error.to_string())
 }
 
-/// What the threads of a worker process share.
-struct Worker {
-    outlet: Outlet,
-    running: Mutex<HashMap<u64, Arc<Cancellation>>>,
-}
-
-impl Worker {
-    fn run(self: Arc<Self>, header: Header, body: Region) {
-        let call = header.call;
-        match Call::new(self.clone(), header, body) {
-            Ok(run) => drop(runtime::pool().submit_urgent(run)),
-            Err(error) => self.answer(call, Answer::Failed { error, retryable: false }),
-        }
-    }
-
-    fn cancel(&self, call: u64) {
-        let cancellation = self.running.lock().unwrap_or_else(PoisonError::into_inner).get(&call).cloned();
-        if let Some(cancellation) = cancellation {
-            cancellation.tell();
-        }
-    }
-
-    fn answer(&self, call: u64, answer: Answer) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&call);
-        let (header, body) = match answer {
-            Answer::Value(value) => (Header::new(Kind::Value, call), value),
-            Answer::Failed { error, retryable } => {
-                let error = encode(&error).expect("an error is names, numbers and words");
-                (Header { flag: retryable, ..Header::new(Kind::Failed, call) }, error)
-            }
-        };
-        // A driver that is gone needs no answer: this process ends, too.
-        let _ = self.outlet.send(header, [&body, &[]]);
-    }
-}
-
 /// One attempt of a task.
 struct Call {
     worker: Arc<Worker>,
@@ -141,14 +232,21 @@ impl Call {
     fn new(worker: Arc<Worker>, header: Header, body: Region) -> Result<Self, Error> {
         let entry = registry::entry(FunctionId(header.function)).ok_or_else(Error::unregistered)?;
         let (args, given) = body.split_at(body.len() - header.given_bytes as usize);
-        let unreadable = |error| Error::codec(entry.name, "lease", error);
-        let Given { task, lease, grant } = decode_copied(given).map_err(unreadable)?;
+        let (lease, grant, task_id) = if given.is_empty() {
+            // A plain task: it holds what the thread does that it runs on.
+            let plain = TaskId { owner: OWNER, seq: header.call };
+            (LeaseId { node: NODE, seq: 0 }, Grant::default(), plain)
+        } else {
+            let unreadable = |error| Error::codec(entry.name, "lease", error);
+            let Given { task, lease, grant } = decode_copied(given).map_err(unreadable)?;
+            (lease, grant, task)
+        };
         let args = body.slice(..args.len()).expect("it begins where the body does");
         let cancellation = Arc::<Cancellation>::default();
-        worker.running.lock().unwrap_or_else(PoisonError::into_inner).insert(header.call, cancellation.clone());
+        worker.lock_running().insert(header.call, cancellation.clone());
         let given = Arc::new(Assigned {
             task: Some(entry.name),
-            task_id: Some(task),
+            task_id: Some(task_id),
             attempt: header.attempt,
             actor: None,
             lease,

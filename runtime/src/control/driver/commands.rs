@@ -31,6 +31,7 @@ impl Driver {
                 });
             }
             Command::Shrunk => self.shrunk(),
+            Command::SetExecutors(count) => self.tell_owner(owner::Event::SetExecutors { count }),
             Command::Lend { lease, blocks: true } => self.tell_node(lease.node, node::Event::LendCpus { lease }),
             Command::Lend { lease, blocks: false } => self.tell_node(lease.node, node::Event::RetakeCpus { lease }),
             Command::CreateActor { host, spec, bundle } => self.create(host, spec, bundle),
