@@ -106,20 +106,22 @@ fn spin(done: impl Fn() -> bool) -> bool {
             None => std::thread::yield_now(),
         }
     };
-    look(outside, Look::Last);
+    look(outside, if paid { Look::Over } else { Look::Sleeps });
     SPIN_PAYS.set(paid);
     paid
 }
 
 /// Which of the looks of a waiting thread it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Look {
     /// It begins to wait.
     First,
     /// It still does.
     Again,
-    /// It waits no more, or goes to sleep.
-    Last,
+    /// It waits no more.
+    Over,
+    /// It goes to sleep.
+    Sleeps,
 }
 
 /// Where outcomes come from that no thread of this process makes.

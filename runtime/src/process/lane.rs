@@ -1,5 +1,6 @@
 //! A driver's way to one worker process: calls there, answers back.
 
+use super::watch::{Looks, Watch};
 use super::wire::{Header, Inlet, Kind, Outlet};
 use crate::control::Packed;
 use crate::error::Error;
@@ -34,6 +35,7 @@ pub(crate) struct Lane {
     under_way: AtomicUsize,
     /// Threads that look for answers themselves.
     lookers: AtomicUsize,
+    watch: Watch,
 }
 
 struct Inbox {
@@ -91,6 +93,7 @@ impl Lane {
             calls: Mutex::default(),
             under_way: AtomicUsize::new(0),
             lookers: AtomicUsize::new(0),
+            watch: Watch::default(),
         })
     }
 
@@ -152,7 +155,7 @@ impl Lane {
 
     /// Takes the answers that are there, if nobody else does: the `first` and the `last` time, and those between, that a
     /// thread looks while it waits.
-    pub(super) fn look(&self, first: bool, last: bool) {
+    pub(super) fn look(&self, first: bool, last: bool, sleeps: bool) {
         if first {
             self.lookers.fetch_add(1, Ordering::Relaxed);
         }
@@ -164,9 +167,10 @@ impl Lane {
         if let Some(inbox) = &mut inbox {
             self.receive(inbox);
         }
+        let must_step_down = self.watch.polls();
         if last {
             self.lookers.fetch_sub(1, Ordering::Relaxed);
-            if let Some(inbox) = &mut inbox {
+            if let Some(inbox) = inbox.as_mut().filter(|_| must_step_down || sleeps) {
                 inbox.receiver.step_down();
             }
         }
@@ -176,14 +180,19 @@ impl Lane {
     /// for the end of the process, and says how it ended.
     pub(super) fn attend(&self, how: impl FnOnce() -> String) {
         let sleeper = self.lock_inbox().receiver.sleeper();
-        while sleeper.sleep(None) != Wait::Closed {
+        let (mut looks, mut period) = (Looks::default(), None);
+        while sleeper.sleep(period) != Wait::Closed {
             let mut inbox = self.lock_inbox();
             // Whoever waits for an answer takes the others, too.
             while self.receive(&mut inbox)
                 && self.lookers.load(Ordering::Relaxed) == 0
+                && period.is_none()
                 && inbox.receiver.wait(SPIN, Some(SPIN)) == Wait::Ready
             {}
-            inbox.receiver.step_down();
+            period = self.watch.next_sleep(&mut looks);
+            if period.is_none() {
+                inbox.receiver.step_down();
+            }
         }
         self.closer.close();
         self.end(how());

@@ -15,6 +15,7 @@ mod lane;
 mod launch;
 mod output;
 mod role;
+mod watch;
 mod wire;
 mod worker;
 

@@ -2,6 +2,7 @@
 
 use super::RING;
 use super::lane::Given;
+use super::watch::{Looks, Watch};
 use super::wire::{Header, Inlet, Kind, Outlet};
 use crate::config::Config;
 use crate::context::{Assigned, Cancellation, assigned};
@@ -20,7 +21,7 @@ use std::collections::HashMap;
 use std::io::{Write, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ fn serve() -> Result<(), String> {
         inbox: Mutex::new(inbox),
         running: Mutex::default(),
         reader_runs: AtomicBool::new(false),
+        runs: AtomicU64::new(0),
+        watch: Watch::default(),
     });
     let standing_by = worker.clone();
     let stand_by = std::thread::Builder::new().name("rayline-stand-by".into());
@@ -79,6 +82,9 @@ struct Worker {
     running: Mutex<HashMap<u64, Arc<Cancellation>>>,
     /// Whether the thread that reads runs a task itself meanwhile.
     reader_runs: AtomicBool,
+    /// How many tasks it has begun.
+    runs: AtomicU64,
+    watch: Watch,
 }
 
 /// What comes from the driver.
@@ -116,9 +122,12 @@ impl Worker {
                 Next::Read => {}
                 Next::End => return Ok(()),
                 Next::RunOne(call) => {
+                    self.runs.fetch_add(1, Ordering::SeqCst);
                     self.reader_runs.store(true, Ordering::SeqCst);
-                    // What comes meanwhile wakes the thread that stands by.
-                    inbox.receiver.step_down();
+                    // What comes meanwhile is for the thread that stands by.
+                    if self.watch.polls() {
+                        inbox.receiver.step_down();
+                    }
                     drop(inbox);
                     call.call(());
                     self.reader_runs.store(false, Ordering::SeqCst);
@@ -130,8 +139,12 @@ impl Worker {
     /// Reads messages while the reader runs a task.
     fn stand_by(self: Arc<Self>) {
         let sleeper = self.lock_inbox().receiver.sleeper();
-        while sleeper.sleep(None) != Wait::Closed {
-            if !self.reader_runs.load(Ordering::SeqCst) {
+        let (mut looks, mut period, mut seen) = (Looks::default(), None, 0);
+        while sleeper.sleep(period) != Wait::Closed {
+            period = self.watch.next_sleep(&mut looks);
+            // A task that took no longer than a period is over, and its successor another.
+            let run = self.runs.load(Ordering::SeqCst);
+            if !self.reader_runs.load(Ordering::SeqCst) || std::mem::replace(&mut seen, run) != run {
                 std::thread::yield_now();
                 continue;
             }
