@@ -59,7 +59,7 @@ pub use self::{
     group::{Bundle, BundleRef, PlacementGroup},
     object::{ObjectRef, Shared, put},
     runtime::{Runtime, block_on, init, init_with, is_running, shutdown},
-    stream::ObjectStream,
+    stream::{ObjectStream, StreamCall},
     task::{Call, Task},
     wait::{Completions, as_completed, get_all, wait},
 };

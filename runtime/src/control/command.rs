@@ -1,6 +1,6 @@
 //! What the control thread is asked to do.
 
-use super::leased::Leased;
+use super::leased::{Leased, Run};
 use crate::actor::Host;
 use crate::error::Result;
 use crate::group::{BundleRef, Progress};
@@ -30,6 +30,13 @@ pub(super) enum Command {
         lease: LeaseId,
         result: Result<(), FailureKind>,
     },
+    /// A leased task rests without a thread, on its lease.
+    Rest {
+        task: Arc<dyn Leased>,
+        run: Run,
+    },
+    /// One that rests goes on.
+    Wake(TaskId),
     Shrunk,
     /// The holder of a lease blocks, or goes on.
     Lend {

@@ -17,8 +17,10 @@ use std::task::{Wake, Waker};
 pub(crate) trait Leased: Send + Sync {
     /// It is known to the owner under this id: from now on a cancellation goes there.
     fn named(&self, id: TaskId);
-    /// Runs one attempt, on a thread of the pool.
-    fn run(&self, run: &Run) -> std::result::Result<(), FailureKind>;
+    /// Runs one attempt, or goes on with one that rests, on a thread of the pool.
+    fn run(&self, run: &Run) -> Turn;
+    /// The control thread knows that it rests: from now on it may be woken.
+    fn rest(&self, _: TaskId) {}
     /// It failed for good: with the error of its last attempt, or with `error` where the system failed it.
     fn fail(&self, error: Option<Error>);
     /// It was cancelled while it runs.
@@ -26,12 +28,40 @@ pub(crate) trait Leased: Send + Sync {
     fn name(&self) -> &'static str;
 }
 
+/// How a thread's work on an attempt ended.
+pub(crate) enum Turn {
+    Ended(std::result::Result<(), FailureKind>),
+    /// It goes on when it is woken, and keeps its lease.
+    Rests,
+}
+
 /// One attempt, on a lease.
+#[derive(Clone)]
 pub(crate) struct Run {
     pub(super) task: TaskId,
     pub(super) attempt: Attempt,
     pub(super) lease: LeaseId,
     pub(super) grant: Grant,
+}
+
+impl Run {
+    /// Which try it is, from 1.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt.0
+    }
+
+    /// What its task may know of it.
+    pub(crate) fn assigned(&self, name: &'static str, cancellation: &Arc<Cancellation>) -> Assigned {
+        Assigned {
+            task: Some(name),
+            task_id: Some(self.task),
+            attempt: self.attempt.0,
+            actor: None,
+            lease: self.lease,
+            grant: self.grant.clone(),
+            cancellation: cancellation.clone(),
+        }
+    }
 }
 
 /// A leased task that makes a `T`.
@@ -86,25 +116,17 @@ impl<T: Send + Sync + 'static> Leased for LeasedTask<T> {
         }
     }
 
-    fn run(&self, run: &Run) -> std::result::Result<(), FailureKind> {
-        let given = Arc::new(Assigned {
-            task: Some(self.name),
-            task_id: Some(run.task),
-            attempt: run.attempt.0,
-            actor: None,
-            lease: run.lease,
-            grant: run.grant.clone(),
-            cancellation: self.cancellation.clone(),
-        });
+    fn run(&self, run: &Run) -> Turn {
+        let given = Arc::new(run.assigned(self.name, &self.cancellation));
         match assigned(&given, || (self.attempt)(run.attempt.0)) {
             Ok(value) => {
                 self.keep_promise(Ok(value));
-                Ok(())
+                Turn::Ended(Ok(()))
             }
             Err(error) => {
                 let retryable = (self.retries_after)(&error);
                 self.lock().last_error = Some(error);
-                Err(FailureKind::Application { retryable })
+                Turn::Ended(Err(FailureKind::Application { retryable }))
             }
         }
     }
@@ -159,9 +181,15 @@ impl Function<()> for RunLeased {
 
     fn call(mut self, (): ()) -> Unwatched {
         if let Some(leased) = self.task.take() {
-            let result = leased.run(&self.run);
+            let control = runtime::control();
             let Run { task, attempt, lease, .. } = self.run;
-            runtime::control().send(Command::Ended { task, attempt, lease, result });
+            match leased.run(&self.run) {
+                Turn::Ended(result) => control.send(Command::Ended { task, attempt, lease, result }),
+                Turn::Rests => {
+                    control.send(Command::Rest { task: leased.clone(), run: self.run.clone() });
+                    leased.rest(task);
+                }
+            }
         }
         Unwatched
     }
