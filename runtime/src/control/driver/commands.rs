@@ -108,7 +108,10 @@ impl Driver {
         }
         let class = ClassId(self.next_class);
         self.next_class += 1;
-        self.classes.insert((demand.clone(), bundle), class);
+        // The owner drops the classes of a group that is gone.
+        if bundle.is_none_or(|bundle| self.groups.contains_key(&bundle.group)) {
+            self.classes.insert((demand.clone(), bundle), class);
+        }
         let affinity = bundle.map_or(Affinity::Any, Affinity::Bundle);
         self.tell_owner(owner::Event::DefineClass { class, demand, affinity });
         class

@@ -79,8 +79,7 @@ struct Outs {
 
 impl Driver {
     pub(super) fn new(pool: Pool, capacity: Capacity) -> Self {
-        // A class for each demand in each bundle: a program may make groups for as long as it runs.
-        let limits = Limits { classes_max: 1 << 20, ..Limits::default() };
+        let limits = Limits::default();
         let mut driver = Self {
             begin: Instant::now(),
             owner: Owner::new(OWNER, NODE, limits.clone()),
