@@ -80,8 +80,9 @@ pub mod prelude {
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The programs of the README and of the book's first chapter, as tests.
+/// The programs of the README and of the book's first chapters, as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/src/getting-started.md")]
+#[doc = include_str!("../../docs/src/concepts.md")]
 struct Book;
