@@ -60,7 +60,7 @@ pub use self::{
     group::{Bundle, BundleRef, PlacementGroup},
     object::{ObjectRef, Shared, put},
     runtime::{Runtime, block_on, init, init_with, is_running, shutdown},
-    stream::ObjectStream,
+    stream::{ObjectStream, StreamCall},
     task::{Call, Task},
     wait::{Completions, as_completed, get_all, wait},
 };
@@ -81,8 +81,9 @@ pub mod prelude {
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The programs of the README and of the book's first chapter, as tests.
+/// The programs of the README and of the book's first chapters, as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/src/getting-started.md")]
+#[doc = include_str!("../../docs/src/concepts.md")]
 struct Book;

@@ -160,6 +160,17 @@ fn a_removed_group_fails_what_waits_in_it() {
     assert!(third.ready(Some(LONG)).unwrap(), "what the first had is free");
 }
 
+#[test]
+fn a_program_may_make_groups_for_as_long_as_it_runs() {
+    let (_turn, _runtime) = runtime();
+    // More than an owner has scheduling classes at once.
+    for i in 0..5_000 {
+        let group = PlacementGroup::reserve(Strategy::Pack, [Bundle::cpu(1)]).unwrap();
+        let placed = plain::call(i).place(group.bundle(0)).remote();
+        assert_eq!(placed.get_timeout(LONG).unwrap(), i);
+    }
+}
+
 /// Bytes, and ten-thousandths of CPUs, that are held now, and the most that were.
 static MEMORY: AtomicI64 = AtomicI64::new(0);
 static CPU: AtomicI64 = AtomicI64::new(0);

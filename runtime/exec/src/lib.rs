@@ -4,7 +4,7 @@
 //! cell) on a deque; the cell holds the job until it runs and its outcome afterwards, and a [`Handle`] points at it.
 //! See the crate's README for the states and the counters.
 
-// The four crates that may: see `docs/architecture.md`. Each block says what it relies on.
+// The four crates that may: see `docs/src/architecture.md`. Each block says what it relies on.
 #![allow(unsafe_code)]
 // Under loom only the lock-free types are built, without what uses them.
 #![cfg_attr(loom, allow(dead_code))]

@@ -105,17 +105,7 @@ impl Task {
                 "a task that returns an iterator isn't isolated yet; let it submit tasks with `#[task(isolated)]`",
             ));
         }
-        let held = ["cpu", "gpu", "memory", "resources", "retries", "retry_on"];
-        match held.into_iter().find_map(|name| self.options.given(name)) {
-            Some(key) => Err(syn::Error::new(
-                key.span(),
-                format!(
-                    "`{key}` isn't for tasks that return an iterator: a stream rests without holding anything; let it \
-                     submit tasks that do"
-                ),
-            )),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn expand(&self) -> TokenStream {
@@ -271,14 +261,18 @@ impl Task {
     }
 
     fn prepared_call(&self, declare: &[TokenStream], slots: &TokenStream) -> TokenStream {
-        if self.output.shape == Shape::Stream || self.options.returns.is_some() {
+        if self.options.returns.is_some() {
             return quote!();
         }
         let (visibility, args) = (&self.function.vis, signature::args_type(&self.params));
+        let call = match self.output.shape {
+            Shape::Stream => quote!(::rayline::StreamCall),
+            Shape::One => quote!(::rayline::Call),
+        };
         quote! {
             /// Prepares one call, whose options may be changed before `remote` submits it.
-            #visibility fn call(#(#declare),*) -> ::rayline::Call<Self, impl ::rayline::internal::Slots<Args = #args>> {
-                ::rayline::Call::new(#slots)
+            #visibility fn call(#(#declare),*) -> #call<Self, impl ::rayline::internal::Slots<Args = #args>> {
+                #call::new(#slots)
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the control thread is asked to do.
 
-use super::leased::Leased;
+use super::leased::{Leased, Run};
 use crate::actor::Host;
 use crate::error::Result;
 use crate::group::{BundleRef, Progress};
@@ -32,6 +32,13 @@ pub(super) enum Command {
         /// Whether it ran on a thread of this process.
         here: bool,
     },
+    /// A leased task rests without a thread, on its lease.
+    Rest {
+        task: Arc<dyn Leased>,
+        run: Run,
+    },
+    /// One that rests goes on.
+    Wake(TaskId),
     Shrunk,
     /// How many threads the fast path may have.
     SetExecutors(u32),

@@ -21,24 +21,36 @@ use std::task::{Wake, Waker};
 pub(crate) trait Leased: Send + Sync {
     /// It is known to the owner under this id: from now on a cancellation goes there.
     fn named(self: Arc<Self>, id: TaskId);
-    /// Whether its reference was cancelled, or is no more.
-    fn is_cancelled(&self) -> bool;
-    /// Runs one attempt, on a thread of the pool.
-    fn run(&self, run: &Run) -> std::result::Result<(), FailureKind>;
+    /// Runs one attempt, or goes on with one that rests, on a thread of the pool.
+    fn run(&self, run: &Run) -> Turn;
+    /// The control thread knows that it rests: from now on it may be woken.
+    fn rest(&self, _: TaskId) {}
     /// It failed for good: with the error of its last attempt, or with `error` where the system failed it.
     fn fail(&self, error: Option<Error>);
     /// What another process needs to run it; `None` where it runs here.
-    fn packed(&self) -> Option<&Packed>;
-    /// Another process has answered an attempt.
-    fn ended(&self, run: &Run, answered: Answered) -> std::result::Result<(), FailureKind>;
-    /// Wakes `waker` when it is cancelled while it runs, or now if it was.
-    fn on_cancel(&self, waker: &Waker);
+    fn packed(&self) -> Option<&Packed> {
+        None
+    }
+    /// Another process has answered an attempt of a packed task.
+    fn ended(&self, _: &Run, _: Answered) -> std::result::Result<(), FailureKind> {
+        unreachable!("only a packed task runs apart")
+    }
+    /// Wakes `waker` when it is cancelled while it runs apart, or now if it was.
+    fn on_cancel(&self, _: &Waker) {}
     /// It was cancelled while it runs.
     fn tell_cancelled(&self);
     fn name(&self) -> &'static str;
 }
 
+/// How a thread's work on an attempt ended.
+pub(crate) enum Turn {
+    Ended(std::result::Result<(), FailureKind>),
+    /// It goes on when it is woken, and keeps its lease.
+    Rests,
+}
+
 /// One attempt, on a lease.
+#[derive(Clone)]
 pub(crate) struct Run {
     pub(crate) task: TaskId,
     pub(crate) attempt: Attempt,
@@ -59,6 +71,26 @@ pub(crate) struct Packed {
     pub(crate) function: FunctionId,
     /// The encoded arguments.
     pub(crate) args: Region,
+}
+
+impl Run {
+    /// Which try it is, from 1.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt.0
+    }
+
+    /// What its task may know of it.
+    pub(crate) fn assigned(&self, name: &'static str, cancellation: &Arc<Cancellation>) -> Assigned {
+        Assigned {
+            task: Some(name),
+            task_id: Some(self.task),
+            attempt: self.attempt.0,
+            actor: None,
+            lease: self.lease,
+            grant: self.grant.clone(),
+            cancellation: cancellation.clone(),
+        }
+    }
 }
 
 /// A leased task that makes a `T`.
@@ -91,6 +123,11 @@ impl<T: Send + Sync + 'static> LeasedTask<T> {
         Arc::new(Self { name, body, retries_after, cancellation: Arc::default(), state })
     }
 
+    /// Whether its reference was cancelled, or has its outcome.
+    fn is_cancelled(&self) -> bool {
+        self.lock().promise.as_ref().is_none_or(Promise::is_cancelled)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -114,8 +151,7 @@ impl<T: Send + Sync + 'static> LeasedTask<T> {
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Leased for LeasedTask<T> {
     fn named(self: Arc<Self>, id: TaskId) {
-        let task: Arc<dyn Leased> = self.clone();
-        let waker = Waker::from(Arc::new(Cancel { id, task: Arc::downgrade(&task) }));
+        let waker = Waker::from(Arc::new(Cancel { id, task: Arc::downgrade(&self) }));
         let mut state = self.lock();
         let watch = state.promise.as_ref().and_then(|promise| promise.on_cancel(&waker));
         let is_over = watch.is_none();
@@ -127,29 +163,17 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Leased for LeasedTask<T> {
         }
     }
 
-    fn is_cancelled(&self) -> bool {
-        self.lock().promise.as_ref().is_none_or(Promise::is_cancelled)
-    }
-
-    fn run(&self, run: &Run) -> std::result::Result<(), FailureKind> {
-        let given = Arc::new(Assigned {
-            task: Some(self.name),
-            task_id: Some(run.task),
-            attempt: run.attempt.0,
-            actor: None,
-            lease: run.lease,
-            grant: run.grant.clone(),
-            cancellation: self.cancellation.clone(),
-        });
+    fn run(&self, run: &Run) -> Turn {
+        let given = Arc::new(run.assigned(self.name, &self.cancellation));
         let Body::Here(attempt) = &self.body else { unreachable!("a packed task runs apart") };
         match assigned(&given, || attempt(run.attempt.0)) {
             Ok(value) => {
                 self.keep_promise(Ok(value));
-                Ok(())
+                Turn::Ended(Ok(()))
             }
             Err(error) => {
                 let retryable = (self.retries_after)(&error);
-                Err(self.failed(error, FailureKind::Application { retryable }))
+                Turn::Ended(Err(self.failed(error, FailureKind::Application { retryable })))
             }
         }
     }
@@ -219,12 +243,12 @@ fn send_ended(run: &Run, result: std::result::Result<(), FailureKind>, here: boo
 }
 
 /// Tells the owner that the reference of a task was cancelled.
-struct Cancel {
+struct Cancel<T: Send + Sync + 'static> {
     id: TaskId,
-    task: Weak<dyn Leased>,
+    task: Weak<LeasedTask<T>>,
 }
 
-impl Wake for Cancel {
+impl<T: DeserializeOwned + Send + Sync + 'static> Wake for Cancel<T> {
     fn wake(self: Arc<Self>) {
         let Some(task) = self.task.upgrade() else { return };
         if task.is_cancelled() {
@@ -261,8 +285,13 @@ impl Function<()> for RunLeased {
 
     fn call(mut self, (): ()) -> Unwatched {
         if let Some(leased) = self.task.take() {
-            let result = leased.run(&self.run);
-            send_ended(&self.run, result, true);
+            match leased.run(&self.run) {
+                Turn::Ended(result) => send_ended(&self.run, result, true),
+                Turn::Rests => {
+                    runtime::control().send(Command::Rest { task: leased.clone(), run: self.run.clone() });
+                    leased.rest(self.run.task);
+                }
+            }
         }
         Unwatched
     }

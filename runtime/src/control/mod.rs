@@ -21,9 +21,9 @@ use crate::group::{BundleRef, Progress};
 use crate::process::{Crew, Fleet, Hello};
 use command::Command;
 use driver::Driver;
-pub(crate) use leased::{Body, Leased, LeasedTask, Packed, Run, tell_ended};
+pub(crate) use leased::{Body, Leased, LeasedTask, Packed, Run, Turn, tell_ended};
 use rayline_core::controller::{ActorSpec, Strategy};
-use rayline_core::ids::{ActorId, GroupId, LeaseId};
+use rayline_core::ids::{ActorId, GroupId, LeaseId, TaskId};
 use rayline_core::resources::{Capacity, Demand};
 use rayline_exec::Pool;
 use std::sync::mpsc::{Sender, channel, sync_channel};
@@ -100,6 +100,15 @@ impl Control {
     /// The holder of a lease blocks, or goes on.
     pub(crate) fn lend(&self, lease: LeaseId, blocks: bool) {
         self.send(Command::Lend { lease, blocks });
+    }
+
+    pub(crate) fn cancel(&self, task: TaskId) {
+        self.send(Command::Cancel(task));
+    }
+
+    /// A leased task that rests goes on; nothing where it doesn't rest.
+    pub(crate) fn wake(&self, task: TaskId) {
+        self.send(Command::Wake(task));
     }
 
     pub(crate) fn create_actor(&self, host: Arc<dyn Host>, spec: ActorSpec, bundle: Option<BundleRef>) {

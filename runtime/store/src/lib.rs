@@ -30,7 +30,7 @@
 //! The crate knows nothing of owners, tasks or leases. Not here yet: segments of shared memory, which will hand out
 //! regions backed by mappings ([`Region::from_raw_parts`]).
 
-// The four crates that may: see `docs/architecture.md`. Each block says what it relies on.
+// The four crates that may: see `docs/src/architecture.md`. Each block says what it relies on.
 #![allow(unsafe_code)]
 
 #[cfg(target_endian = "big")]

@@ -79,6 +79,8 @@ impl Owner {
             assert!(self.objects.contains_key(&id.object(index)), "OWN-7: task {id} without its objects");
         }
         let class = self.classes.get(&task.class);
+        let is_known = class.is_none_or(|class| class.records.contains(&id)) || task.state == State::Failed;
+        assert!(is_known, "OWN-5: class {} doesn't know of task {id}", task.class);
         let is_queued = class.is_some_and(|class| class.queue.contains(&id));
         assert_eq!(is_queued, task.state == State::Queued, "OWN-5: task {id} in its queue");
         assert_eq!(self.lineage.contains(&id), task.state == State::Done, "OWN-7: task {id} in lineage");
@@ -109,6 +111,13 @@ impl Owner {
     }
 
     fn check_class(&self, id: ClassId, class: &Class) {
+        assert!(!self.is_over(class), "OWN-7: class {id} of a gone group, and nothing needs it");
+        for task in &class.records {
+            assert!(
+                self.tasks.get(task).is_some_and(|task| task.class == id),
+                "OWN-5: task {task} has a record in {id}"
+            );
+        }
         let queued = class.queue.len();
         assert!(
             class.requests.len() <= queued.min(self.limits.class_requests_max),

@@ -17,6 +17,8 @@ pub(super) struct Class {
     pub(super) affinity: Affinity,
     /// Tasks that could run now; the oldest submission first, so that what is made again comes before what waits for it.
     pub(super) queue: BTreeSet<TaskId>,
+    /// All its tasks that have a record, whatever their state.
+    pub(super) records: BTreeSet<TaskId>,
     /// Requests under way.
     pub(super) requests: BTreeMap<RequestId, Asked>,
     pub(super) leases: BTreeSet<LeaseId>,
@@ -89,6 +91,7 @@ impl Owner {
             demand,
             affinity,
             queue: BTreeSet::new(),
+            records: BTreeSet::new(),
             requests: BTreeMap::new(),
             leases: BTreeSet::new(),
             barred: BTreeMap::new(),
@@ -101,6 +104,9 @@ impl Owner {
 
     /// Brings what a class asks for in line with what it has queued.
     pub(super) fn feed(&mut self, now: Time, id: ClassId, out: &mut Out<Action>) {
+        if self.classes.get(&id).is_some_and(|class| self.is_over(class)) {
+            self.classes.remove(&id);
+        }
         let Some(class) = self.classes.get_mut(&id) else { return };
         let wanted = class.queue.len().min(self.limits.class_requests_max);
         while class.requests.len() > wanted {
@@ -111,6 +117,12 @@ impl Owner {
         if class.asking == Asking::Free && class.requests.len() < wanted {
             self.ask(now, id, wanted, out);
         }
+    }
+
+    /// Whether its group is gone and nothing of it is left.
+    pub(super) fn is_over(&self, class: &Class) -> bool {
+        let is_gone = |bundle: BundleId| self.groups.get(&bundle.group) == Some(&Place::Gone);
+        class.is_idle() && class.bundle().is_some_and(is_gone)
     }
 
     fn ask(&mut self, now: Time, id: ClassId, wanted: usize, out: &mut Out<Action>) {
@@ -422,6 +434,11 @@ impl Class {
     /// Whether its tasks may run on more than one node.
     fn may_move(&self) -> bool {
         matches!(self.affinity, Affinity::Any | Affinity::Spread | Affinity::Prefer(_))
+    }
+
+    fn is_idle(&self) -> bool {
+        let is_unused = self.records.is_empty() && self.leases.is_empty() && self.requests.is_empty();
+        is_unused && self.asking == Asking::Free && self.patience == Patience::Calm
     }
 
     /// The bundle that its tasks run in.

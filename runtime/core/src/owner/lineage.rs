@@ -80,7 +80,12 @@ impl Owner {
         if self.lineage.remove(&id) {
             self.drop_args(id, out);
         }
-        self.tasks.remove(&id);
+        if let Some(task) = self.tasks.remove(&id)
+            && let Some(class) = self.classes.get_mut(&task.class)
+        {
+            class.records.remove(&id);
+            self.todo.dirty.insert(task.class);
+        }
     }
 
     /// A finished task will not run again: its arguments need not be kept for it.

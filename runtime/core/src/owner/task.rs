@@ -99,6 +99,9 @@ impl Owner {
         let state = State::Waiting { missing: 0 };
         let attempt = Attempt::FIRST;
         self.tasks.insert(id, Task { class, args, returns, retries_left: retries, attempt, failures: 0, state });
+        if let Some(class) = self.classes.get_mut(&class) {
+            class.records.insert(id);
+        }
         self.live += 1;
         match refusal {
             Some(failure) => self.todo.failing.push_back((id, failure)),

@@ -3,7 +3,7 @@
 use super::{Driver, Submitted};
 use crate::actor::Host;
 use crate::control::command::Command;
-use crate::control::leased::Leased;
+use crate::control::leased::{self, Leased, Run};
 use crate::error::{Error, ErrorKind};
 use crate::group::BundleRef;
 use crate::runtime::OWNER;
@@ -30,6 +30,8 @@ impl Driver {
                     Err(kind) => owner::Event::TaskFailed { task, attempt, lease, kind },
                 });
             }
+            Command::Rest { task, run } => self.rest(task, run),
+            Command::Wake(task) => self.wake(task),
             Command::Shrunk => self.shrunk(),
             Command::SetExecutors(count) => self.tell_owner(owner::Event::SetExecutors { count }),
             Command::Lend { lease, blocks: true } => self.tell_node(lease.node, node::Event::LendCpus { lease }),
@@ -80,6 +82,27 @@ impl Driver {
         task.named(id);
     }
 
+    /// The task keeps its lease, and lends its CPUs as one that blocks does.
+    fn rest(&mut self, task: Arc<dyn Leased>, run: Run) {
+        self.threads.task_ended();
+        if self.closed {
+            return task.fail(Some(Error::in_task(ErrorKind::Shutdown, task.name())));
+        }
+        if !run.grant.cpu().is_zero() {
+            self.tell_node(run.lease.node, node::Event::LendCpus { lease: run.lease });
+        }
+        self.resting.insert(run.task, (task, run));
+    }
+
+    fn wake(&mut self, task: TaskId) {
+        let Some((task, run)) = self.resting.remove(&task) else { return };
+        if !run.grant.cpu().is_zero() {
+            self.tell_node(run.lease.node, node::Event::RetakeCpus { lease: run.lease });
+        }
+        self.threads.task_started();
+        leased::start(self.threads.pool(), task, run);
+    }
+
     /// The class of all tasks with this demand in this bundle.
     fn class(&mut self, demand: Demand, bundle: Option<&BundleRef>) -> ClassId {
         let bundle = bundle.map(|bundle| bundle.id);
@@ -88,7 +111,10 @@ impl Driver {
         }
         let class = ClassId(self.next_class);
         self.next_class += 1;
-        self.classes.insert((demand.clone(), bundle), class);
+        // The owner drops the classes of a group that is gone.
+        if bundle.is_none_or(|bundle| self.groups.contains_key(&bundle.group)) {
+            self.classes.insert((demand.clone(), bundle), class);
+        }
         let affinity = bundle.map_or(Affinity::Any, Affinity::Bundle);
         self.tell_owner(owner::Event::DefineClass { class, demand, affinity });
         class
@@ -119,6 +145,9 @@ impl Driver {
         // What runs may end.
         for (_, submitted) in self.tasks.extract_if(|_, submitted| !submitted.is_running) {
             submitted.task.fail(Some(Error::in_task(ErrorKind::Shutdown, submitted.task.name())));
+        }
+        for (_, (task, _)) in self.resting.drain() {
+            task.fail(Some(Error::in_task(ErrorKind::Shutdown, task.name())));
         }
         for (_, progress) in self.groups.drain() {
             progress.failed(SHUT_DOWN.into());

@@ -11,7 +11,7 @@ mod node;
 mod owner;
 
 use super::command::{Command, Found};
-use super::leased::Leased;
+use super::leased::{Leased, Run};
 use super::mail::Mail;
 use super::threads::Threads;
 use crate::actor::Host;
@@ -40,6 +40,8 @@ pub(super) struct Driver {
     timers: BinaryHeap<Reverse<(Time, Timer)>>,
     threads: Threads,
     tasks: HashMap<TaskId, Submitted>,
+    /// Tasks that rest on their leases, also those that the owner has given up.
+    resting: HashMap<TaskId, (Arc<dyn Leased>, Run)>,
     classes: HashMap<Class, ClassId>,
     next_class: u32,
     actors: HashMap<ActorId, Arc<dyn Host>>,
@@ -77,8 +79,7 @@ struct Outs {
 
 impl Driver {
     pub(super) fn new(pool: Pool, capacity: Capacity) -> Self {
-        // A class for each demand in each bundle: a program may make groups for as long as it runs.
-        let limits = Limits { classes_max: 1 << 20, ..Limits::default() };
+        let limits = Limits::default();
         let mut driver = Self {
             begin: Instant::now(),
             owner: Owner::new(OWNER, NODE, limits.clone()),
@@ -88,6 +89,7 @@ impl Driver {
             timers: BinaryHeap::new(),
             threads: Threads::new(pool),
             tasks: HashMap::new(),
+            resting: HashMap::new(),
             classes: HashMap::new(),
             next_class: 0,
             actors: HashMap::new(),
