@@ -1,5 +1,4 @@
-//! A thread outside the pool, as a submitter: its outboxes, one for each pool that it has submitted to. A worker has one
-//! as well, for what it puts behind all that is on its deque.
+//! A thread outside the pool, as a submitter: its outboxes, one for each pool that it has submitted to.
 
 use crate::cell::Header;
 use crate::outbox::Outbox;
@@ -38,7 +37,7 @@ impl Drop for Lane {
     }
 }
 
-/// Queues a cell for `pool` in this thread's outbox.
+/// Queues a cell for `pool` from a thread that isn't one of its workers.
 #[inline]
 pub(crate) fn push(pool: &'static Shared, cell: NonNull<Header>) {
     let pushed = LANE.try_with(|lane| {

@@ -13,7 +13,7 @@ use crate::phase::{Phase, Stage};
 use crate::pool::{EndsWithPool, Pool};
 use crate::promise::promise;
 use crate::turn::Turn;
-use crate::turnstile::{Beside, Refusal, Turnstile, queue, queue_behind};
+use crate::turnstile::{Beside, Refusal, Turnstile, queue};
 use crate::worker::Worker;
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -211,7 +211,7 @@ impl<S: Send + Sync + 'static> Inner<S> {
                 return;
             }
         }
-        queue_behind(&self.pool, Turnstile(Some(self.clone())));
+        self.schedule();
     }
 
     /// One message or order; `true` where the turn is over.

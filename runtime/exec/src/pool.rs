@@ -189,13 +189,6 @@ impl Shared {
         self.after_push();
     }
 
-    /// As `queue`, for a job that gives way: a worker takes it after what is on its deque, where it would be the next.
-    #[cold]
-    pub(crate) fn queue_behind(&'static self, cell: NonNull<Header>) {
-        lane::push(self, cell);
-        self.after_push();
-    }
-
     /// As `queue`, before all that is queued.
     pub(crate) fn queue_urgent(&'static self, cell: NonNull<Header>) {
         self.urgent.push(Urgent(cell));

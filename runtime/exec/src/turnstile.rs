@@ -14,11 +14,6 @@ pub(crate) fn queue<J: Job<Outcome = Unwatched>>(pool: &Pool, job: J) {
     pool.shared().queue(cell_of(job));
 }
 
-/// As `queue`, behind what is queued.
-pub(crate) fn queue_behind<J: Job<Outcome = Unwatched>>(pool: &Pool, job: J) {
-    pool.shared().queue_behind(cell_of(job));
-}
-
 fn cell_of<J: Job<Outcome = Unwatched>>(job: J) -> NonNull<Header> {
     let cell = JobCell::allocate(job, 0);
     // SAFETY: the new cell's one handle, which nobody needs.

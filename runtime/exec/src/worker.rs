@@ -49,8 +49,6 @@ struct Frame {
 #[derive(Default)]
 struct Outboxes {
     version: usize,
-    /// The one after that of the last run: they take turns, so that none keeps another waiting for ever.
-    next: usize,
     known: Vec<Arc<Outbox<Header>>>,
 }
 
@@ -348,10 +346,8 @@ impl Worker {
     fn take_run(&self) -> Option<NonNull<Header>> {
         let mut outboxes = self.outboxes.borrow_mut();
         outboxes.refresh(self.shared);
-        let Outboxes { next, known, .. } = &mut *outboxes;
         let mut run = [std::ptr::null_mut(); RUN];
-        for index in (*next..known.len()).chain(0..*next) {
-            let outbox = &known[index];
+        for outbox in &outboxes.known {
             while !outbox.is_empty() {
                 let Some(taken) = outbox.steal(&mut run) else { continue };
                 run[..taken].iter().for_each(|&cell| prefetch(cell));
@@ -360,7 +356,6 @@ impl Worker {
                     unsafe { self.seat.deque.push(NonNull::new_unchecked(cell)) };
                 }
                 if taken > 0 {
-                    *next = (index + 1) % known.len();
                     return NonNull::new(run[0]);
                 }
             }
@@ -420,7 +415,6 @@ impl Outboxes {
         let version = shared.outboxes_version.load(Ordering::Acquire);
         if version != self.version {
             self.known = shared.outboxes();
-            self.next = 0;
             self.version = version;
         }
     }
