@@ -74,22 +74,6 @@ impl Inbox {
         }
     }
 
-    /// Of a closed mailbox: queues what is ready behind gates too, to be refused.
-    pub(crate) fn release_ready(&self) {
-        if !self.is_gated() {
-            return;
-        }
-        let mut gates = self.lock();
-        gates.retain(|_, gate| {
-            gate.iter().filter(|gated| gated.ready).for_each(|gated| self.push(gated.message.0));
-            gate.retain(|gated| !gated.ready);
-            if gate.is_empty() {
-                self.gated.fetch_sub(1, Ordering::Release);
-            }
-            !gate.is_empty()
-        });
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, VecDeque<Gated>>> {
         self.gates.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

@@ -13,7 +13,6 @@ mod claim;
 mod deque;
 mod gate;
 mod outbox;
-mod phase;
 mod ring;
 mod state;
 mod sync;
@@ -56,8 +55,6 @@ mod published;
 #[cfg(not(loom))]
 mod task;
 mod turn;
-#[cfg(not(loom))]
-mod turnstile;
 #[cfg(not(loom))]
 mod wait;
 #[cfg(not(loom))]

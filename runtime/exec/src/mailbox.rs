@@ -3,24 +3,23 @@
 use crate::args::sealed::Link;
 use crate::args::{Args, count_off};
 use crate::caller;
-use crate::cell::{self, Env, Header, JobCell, calmly};
+use crate::cell::{self, Env, Header, Job, JobCell, calmly};
+use crate::future::Unwatched;
 use crate::handle::Handle;
 use crate::inbox::Inbox;
 use crate::message::{AsyncCall, Call, Message, MethodName, Waiting};
 use crate::method::{AsyncMethod, Method, Receiver};
 use crate::outcome::Fault;
-use crate::phase::{Phase, Stage};
-use crate::pool::{EndsWithPool, Pool};
+use crate::pool::Pool;
 use crate::promise::promise;
 use crate::turn::Turn;
-use crate::turnstile::{Beside, Refusal, Turnstile, queue};
 use crate::worker::Worker;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// How many messages a runner takes before others get the thread.
 const BATCH: usize = 128;
@@ -44,7 +43,7 @@ pub(crate) struct Inner<S> {
     pub(crate) pool: Pool,
     pub(crate) turn: Turn,
     pub(crate) inbox: Inbox,
-    phase: Phase,
+    phase: AtomicU8,
     /// Set while an asynchronous method by `&mut` goes on.
     pub(crate) taken: AtomicBool,
     concurrency: usize,
@@ -65,6 +64,10 @@ enum Order<S> {
     Close,
 }
 
+const PAUSED: u8 = 0;
+const OPEN: u8 = 1;
+const CLOSED: u8 = 2;
+
 // SAFETY: `state` and `stash` belong to the one runner (ACT-1) or to methods that borrow the state under its rules;
 // `S` moves to the threads of the pool (`Send`) and is shared by methods by `&` (`Sync`).
 unsafe impl<S: Send + Sync> Send for Inner<S> {}
@@ -80,11 +83,11 @@ impl<S> Clone for Mailbox<S> {
 impl<S: Send + Sync + 'static> Mailbox<S> {
     /// A paused mailbox without an actor: messages wait until it is opened.
     pub fn new(pool: Pool, concurrency: usize, hooks: Box<dyn ActorHooks>) -> Self {
-        let inner = Arc::new(Inner {
+        Self(Arc::new(Inner {
             pool,
             turn: Turn::new(),
             inbox: Inbox::default(),
-            phase: Phase::paused(),
+            phase: AtomicU8::new(PAUSED),
             taken: AtomicBool::new(false),
             concurrency: concurrency.max(1),
             orders: Mutex::default(),
@@ -93,12 +96,7 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
             hooks,
             state: UnsafeCell::new(None),
             stash: UnsafeCell::new(None),
-        });
-        let mailbox: Weak<dyn EndsWithPool> = Arc::downgrade(&inner) as _;
-        if !pool.shared().list_mailbox(inner.key(), mailbox) {
-            inner.phase.close();
-        }
-        Self(inner)
+        }))
     }
 
     /// Sends a message; it runs after all that the same caller sent before, when its awaited arguments are there.
@@ -125,12 +123,11 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
     }
 
     /// Drops the actor, once nothing runs on it; messages that haven't started end with [`Fault::Closed`], now and
-    /// from now on, also those that a method that still runs waits for. The first reason stays.
+    /// from now on. The first reason stays.
     pub fn close(&self, reason: Arc<dyn Any + Send + Sync>) {
         self.0.closed_for.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(reason);
-        self.0.phase.close();
+        self.0.phase.store(CLOSED, Ordering::SeqCst);
         self.0.order(Order::Close);
-        self.0.refuse_soon();
     }
 
     /// Whether two handles are of one mailbox.
@@ -147,7 +144,7 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
         // SAFETY: the new cell's one handle.
         let handle = unsafe { Handle::from_cell(cell) };
         self.0.inbox.push(cell);
-        self.0.announce();
+        self.0.call();
         handle
     }
 
@@ -170,42 +167,32 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
 }
 
 impl<S: Send + Sync + 'static> Inner<S> {
-    /// A message was queued: sees that somebody takes it. A runner that is there may be kept by a method for as long as
-    /// that waits for this very message, so it isn't relied on to refuse it (ACT-4).
     #[inline]
-    pub(crate) fn announce(self: &Arc<Self>) {
+    pub(crate) fn call(self: &Arc<Self>) {
         if self.turn.call() {
             self.schedule();
-        } else if self.phase.read() == Stage::Closed {
-            self.refuse_soon();
         }
     }
 
     fn schedule(self: &Arc<Self>) {
-        queue(&self.pool, Turnstile(Some(self.clone())));
-    }
-
-    /// Has the pool refuse what is queued, beside a runner: the caller's thread runs no code of the user's.
-    #[cold]
-    fn refuse_soon(self: &Arc<Self>) {
-        queue(&self.pool, Refusal(self.clone()));
+        let cell = JobCell::allocate(Turnstile(Some(self.clone())), 0);
+        // SAFETY: the new cell's one handle, which nobody needs.
+        drop(unsafe { Handle::<Unwatched>::from_cell(cell) });
+        self.pool.shared().queue(cell);
     }
 
     fn order(self: &Arc<Self>, order: Order<S>) {
         self.orders.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(order);
-        self.rouse();
-    }
-
-    /// Has the runner look at the orders, and at the phase, wherever it is.
-    fn rouse(self: &Arc<Self>) {
         self.ordered.store(true, Ordering::SeqCst);
-        if self.turn.unblock() || self.turn.call() {
+        if self.turn.unblock() {
             self.schedule();
+        } else {
+            self.call();
         }
     }
 
     /// The runner: takes messages until there are none, the batch is full, or it must wait.
-    pub(crate) fn run_turn(self: &Arc<Self>) {
+    fn run_turn(self: &Arc<Self>) {
         for _ in 0..BATCH {
             if self.step() {
                 return;
@@ -219,16 +206,15 @@ impl<S: Send + Sync + 'static> Inner<S> {
         if self.ordered.load(Ordering::SeqCst) {
             return self.obey();
         }
-        let stage = self.phase.read();
-        if stage == Stage::Paused {
-            let changed = || self.phase.read() != Stage::Paused || self.ordered.load(Ordering::SeqCst);
+        let phase = self.phase.load(Ordering::SeqCst);
+        if phase == PAUSED {
+            let changed = || self.phase.load(Ordering::SeqCst) != PAUSED || self.ordered.load(Ordering::SeqCst);
             return self.turn.block(changed);
         }
         let Some(cell) = self.take_stash().or_else(|| self.inbox.pop()) else {
             return self.turn.yield_turn(|| self.inbox.is_empty() && !self.ordered.load(Ordering::SeqCst));
         };
-        // Read after the message was taken: where an earlier one was refused by another thread, this one is as well.
-        if self.phase.read() == Stage::Closed {
+        if phase == CLOSED {
             self.refuse(cell, Fault::Shutdown);
             return false;
         }
@@ -249,12 +235,15 @@ impl<S: Send + Sync + 'static> Inner<S> {
             self.run_method(cell);
         } else {
             self.turn.start_method();
-            queue(&self.pool, Beside { inner: self.clone(), cell: Some(cell) });
+            let beside = JobCell::allocate(Beside { inner: self.clone(), cell: Some(cell) }, 0);
+            // SAFETY: the new cell's one handle, which nobody needs.
+            drop(unsafe { Handle::<Unwatched>::from_cell(beside) });
+            self.pool.shared().queue(beside);
         }
         false
     }
 
-    pub(crate) fn run_method(self: &Arc<Self>, cell: NonNull<Header>) {
+    fn run_method(self: &Arc<Self>, cell: NonNull<Header>) {
         let env: Env = Arc::as_ptr(self).cast();
         // SAFETY: taken from the inbox of this mailbox, whose messages expect it as `env`.
         Worker::with_job(cell, 0, || unsafe { cell::run(cell, env) });
@@ -263,7 +252,7 @@ impl<S: Send + Sync + 'static> Inner<S> {
     /// Carries out the orders, once no method goes on; `true` where the turn is over.
     fn obey(self: &Arc<Self>) -> bool {
         if self.turn.running() > 0 {
-            return self.wait_for_methods();
+            return self.turn.block(|| self.turn.running() == 0);
         }
         self.ordered.store(false, Ordering::SeqCst);
         let orders = std::mem::take(&mut *self.orders.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
@@ -273,26 +262,20 @@ impl<S: Send + Sync + 'static> Inner<S> {
         false
     }
 
-    /// Methods go on beside the runner. Of a closed mailbox they get what they may wait for: its refusal.
-    fn wait_for_methods(self: &Arc<Self>) -> bool {
-        let refused = self.phase.read() == Stage::Closed;
-        if refused {
-            self.end_queued(|| Fault::Shutdown);
-        }
-        self.turn.block(|| self.turn.running() == 0 || (!refused && self.phase.read() == Stage::Closed))
-    }
-
     fn carry_out(&self, order: Order<S>) {
-        let (before, stopped) = (self.phase.read(), matches!(order, Order::Stop));
+        let (phase, stopped) = (self.phase.load(Ordering::SeqCst), matches!(order, Order::Stop));
         let (state, refused) = match order {
-            Order::Open(state) if before != Stage::Closed => (Some(state), None),
+            Order::Open(state) if phase != CLOSED => (Some(state), None),
             Order::Open(state) => (None, Some(state)),
             Order::Stop | Order::Close => (None, None),
         };
-        let next = if state.is_some() { Stage::Open } else { Stage::Paused };
+        let next = if state.is_some() { OPEN } else { PAUSED };
         // SAFETY: ACT-1: this is the runner, and no method goes on.
         let old = std::mem::replace(unsafe { &mut *self.state.get() }, state);
-        self.phase.change(before, next);
+        if phase != CLOSED {
+            // `close` may have come meanwhile, and stays.
+            let _ = self.phase.compare_exchange(phase, next, Ordering::SeqCst, Ordering::SeqCst);
+        }
         // The user's `drop` may panic; the mailbox goes on.
         calmly(|| drop(old));
         calmly(|| drop(refused));
@@ -303,14 +286,16 @@ impl<S: Send + Sync + 'static> Inner<S> {
 
     /// A method panicked: no message runs until the mailbox is opened anew.
     pub(crate) fn crash(&self, method: &'static str, payload: &(dyn Any + Send)) {
-        self.phase.change(Stage::Open, Stage::Paused);
+        let _ = self.phase.compare_exchange(OPEN, PAUSED, Ordering::SeqCst, Ordering::SeqCst);
         calmly(|| self.hooks.crashed(method, panic_message(payload)));
     }
 
     pub(crate) fn end_method(self: &Arc<Self>) {
-        // At a shutdown nobody is blocked on it, see `end_all`: then it calls for the orders.
-        if self.turn.end_method() || (self.ordered.load(Ordering::SeqCst) && self.turn.call()) {
+        if self.turn.end_method() {
             self.schedule();
+        } else if self.ordered.load(Ordering::SeqCst) {
+            // At a shutdown nobody is blocked on it: see `end_all`.
+            self.call();
         }
     }
 
@@ -318,7 +303,7 @@ impl<S: Send + Sync + 'static> Inner<S> {
     ///
     /// Orders are carried out unless a method still goes on. It isn't waited for, as it may itself wait for a message that
     /// it has yet to send; it calls for the orders when it ends.
-    pub(crate) fn end_all(self: &Arc<Self>) {
+    fn end_all(self: &Arc<Self>) {
         let may_obey = || self.ordered.load(Ordering::SeqCst) && self.turn.running() == 0;
         loop {
             self.end_queued(|| Fault::Shutdown);
@@ -347,43 +332,20 @@ impl<S: Send + Sync + 'static> Inner<S> {
     }
 }
 
-impl<S: Send + Sync + 'static> EndsWithPool for Inner<S> {
-    fn end(self: Arc<Self>) {
-        self.phase.close();
-        self.rouse();
-        self.refuse_soon();
-    }
-}
-
 impl<S> Inner<S> {
     fn take_stash(&self) -> Option<NonNull<Header>> {
         // SAFETY: ACT-1: this is the runner.
         unsafe { (*self.stash.get()).take() }
     }
 
-    /// The address, by which the pool knows the mailbox.
-    fn key(&self) -> usize {
-        std::ptr::from_ref(self) as usize
-    }
-
-    /// As the runner: ends what is queued and what it has put aside.
     fn end_queued(&self, otherwise: impl Fn() -> Fault) {
-        self.inbox.release_ready();
         while let Some(cell) = self.take_stash().or_else(|| self.inbox.pop()) {
             self.refuse(cell, otherwise());
         }
     }
 
-    /// As anybody, beside the runner: ends what is queued.
-    pub(crate) fn refuse_queued(&self) {
-        self.inbox.release_ready();
-        while let Some(cell) = self.inbox.pop() {
-            self.refuse(cell, Fault::Shutdown);
-        }
-    }
-
     /// Ends a message unrun: for the reason of the mailbox's end, if it was closed.
-    pub(crate) fn refuse(&self, cell: NonNull<Header>, otherwise: Fault) {
+    fn refuse(&self, cell: NonNull<Header>, otherwise: Fault) {
         let reason = self.closed_for.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         // SAFETY: taken from the inbox.
         unsafe { cell::fail(cell, reason.map_or(otherwise, Fault::Closed)) };
@@ -393,7 +355,6 @@ impl<S> Inner<S> {
 /// The last handle of the mailbox went, and no runner is on its way. Where it was paused, messages may be left.
 impl<S> Drop for Inner<S> {
     fn drop(&mut self) {
-        self.pool.shared().unlist_mailbox(self.key());
         self.end_queued(|| Fault::Dropped);
         let (state, orders) = (self.state.get_mut().take(), std::mem::take(&mut self.orders));
         calmly(|| drop(state));
@@ -405,4 +366,67 @@ impl<S> Drop for Inner<S> {
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
+}
+
+/// The job that runs a mailbox's turn. Dropped unrun, it ends what waits there: the pool is shut down.
+struct Turnstile<S: Send + Sync + 'static>(Option<Arc<Inner<S>>>);
+
+// SAFETY: doesn't use `env`.
+unsafe impl<S: Send + Sync + 'static> Job for Turnstile<S> {
+    type Outcome = Unwatched;
+    const NAME: &'static str = "mailbox";
+
+    unsafe fn run(mut self, _: Env) -> Unwatched {
+        if let Some(inner) = self.0.take() {
+            inner.run_turn();
+        }
+        Unwatched
+    }
+
+    unsafe fn ready(_: *mut Self, _: NonNull<Header>) {
+        unreachable!("queued when it is made");
+    }
+}
+
+impl<S: Send + Sync + 'static> Drop for Turnstile<S> {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.take() {
+            inner.end_all();
+        }
+    }
+}
+
+/// The job that runs a method by `&` beside the runner. Dropped unrun, it ends the message.
+struct Beside<S: Send + Sync + 'static> {
+    inner: Arc<Inner<S>>,
+    cell: Option<NonNull<Header>>,
+}
+
+// SAFETY: the cell is the executor's share, which may be used on any one thread.
+unsafe impl<S: Send + Sync + 'static> Send for Beside<S> {}
+
+// SAFETY: doesn't use `env`.
+unsafe impl<S: Send + Sync + 'static> Job for Beside<S> {
+    type Outcome = Unwatched;
+    const NAME: &'static str = "mailbox";
+
+    unsafe fn run(mut self, _: Env) -> Unwatched {
+        if let Some(cell) = self.cell.take() {
+            self.inner.run_method(cell);
+        }
+        Unwatched
+    }
+
+    unsafe fn ready(_: *mut Self, _: NonNull<Header>) {
+        unreachable!("queued when it is made");
+    }
+}
+
+impl<S: Send + Sync + 'static> Drop for Beside<S> {
+    fn drop(&mut self) {
+        if let Some(cell) = self.cell.take() {
+            self.inner.refuse(cell, Fault::Shutdown);
+        }
+        self.inner.end_method();
+    }
 }

@@ -190,6 +190,6 @@ unsafe impl<S: Send + Sync + 'static, J: Message<S>> Job for Waiting<S, J> {
         // SAFETY: by the caller; what is needed is cloned before the message is delivered.
         let (inner, caller) = unsafe { ((*this).inner.clone(), (*this).caller) };
         inner.inbox.deliver(caller, cell);
-        inner.announce();
+        inner.call();
     }
 }

@@ -13,7 +13,7 @@ use crossbeam_utils::CachePadded;
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
@@ -71,16 +71,8 @@ pub(crate) struct Shared {
     threads: Mutex<Threads>,
     /// The promises of futures that haven't ended, by the callers that they are: on the list, a promise lives.
     futures: Mutex<HashMap<u64, Promised>>,
-    /// The mailboxes that live, by their addresses.
-    mailboxes: Mutex<HashMap<usize, Weak<dyn EndsWithPool>>>,
     shrinking: AtomicBool,
     pub(crate) options: PoolOptions,
-}
-
-/// What the end of the pool ends as well: a mailbox, whose messages are in none of the pool's queues.
-pub(crate) trait EndsWithPool: Send + Sync {
-    /// Refuses what is queued, and what comes.
-    fn end(self: Arc<Self>);
 }
 
 struct Promised(NonNull<Header>);
@@ -123,7 +115,6 @@ impl Pool {
             outboxes_version: AtomicUsize::new(0),
             threads: Mutex::default(),
             futures: Mutex::default(),
-            mailboxes: Mutex::default(),
             shrinking: AtomicBool::new(false),
             options,
         })))
@@ -164,7 +155,6 @@ impl Pool {
         let shared = self.0;
         shared.gate.close();
         shared.cancel_futures();
-        shared.end_mailboxes();
         let started = std::mem::take(&mut shared.lock_threads().started);
         // A running job may wait for one that is queued: fail those for as long as any thread lives.
         while !started.iter().all(JoinHandle::is_finished) {
@@ -351,26 +341,6 @@ impl Shared {
         drop(futures);
         // SAFETY: each list was handed out just now, and is fired once.
         waiters.into_iter().for_each(|list| unsafe { Waiter::fire_all(list) });
-    }
-
-    /// Puts a mailbox on the list of those that a shutdown ends; `false` where that has begun, and may not see it.
-    pub(crate) fn list_mailbox(&self, key: usize, mailbox: Weak<dyn EndsWithPool>) -> bool {
-        self.lock_mailboxes().insert(key, mailbox);
-        !self.gate.read().is_closed()
-    }
-
-    pub(crate) fn unlist_mailbox(&self, key: usize) {
-        let gone = self.lock_mailboxes().remove(&key);
-        drop(gone);
-    }
-
-    fn end_mailboxes(&self) {
-        let mailboxes: Vec<_> = self.lock_mailboxes().values().filter_map(Weak::upgrade).collect();
-        mailboxes.into_iter().for_each(EndsWithPool::end);
-    }
-
-    fn lock_mailboxes(&self) -> MutexGuard<'_, HashMap<usize, Weak<dyn EndsWithPool>>> {
-        self.mailboxes.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn lock_futures(&self) -> MutexGuard<'_, HashMap<u64, Promised>> {

@@ -1,6 +1,5 @@
 //! The `turn` of a mailbox.
 
-use crate::phase::{Phase, Stage};
 use crate::turn::Turn;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -68,29 +67,5 @@ fn turn_that_is_blocked_goes_on_once() {
         let goes_on = !turn.block(|| turn.running() == 0);
         assert!(goes_on ^ method.join().unwrap(), "the runner goes on, or is scheduled: exactly one");
         assert_eq!(turn.running(), 0);
-    });
-}
-
-/// Phase (ACT-4): one sends while another closes and the runner is kept by a method: the sender or the closer refuses it.
-#[test]
-fn phase_that_closes_leaves_no_message() {
-    loom::model(|| {
-        let mailbox = Mail::new();
-        let phase = Arc::new(Phase::paused());
-        phase.change(Stage::Paused, Stage::Open);
-        assert!(mailbox.turn.call(), "a runner that takes nothing");
-        let closer = {
-            let (mailbox, phase) = (mailbox.clone(), phase.clone());
-            thread::spawn(move || {
-                phase.close();
-                mailbox.messages.swap(0, Ordering::Relaxed)
-            })
-        };
-        mailbox.messages.fetch_add(1, Ordering::Relaxed);
-        assert!(!mailbox.turn.call());
-        let mut refused = if phase.read() == Stage::Closed { mailbox.messages.swap(0, Ordering::Relaxed) } else { 0 };
-        refused += closer.join().unwrap();
-        phase.change(Stage::Open, Stage::Paused);
-        assert_eq!((refused, phase.read()), (1, Stage::Closed));
     });
 }
