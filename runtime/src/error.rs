@@ -54,6 +54,12 @@ pub enum ErrorKind {
     Cancelled,
     /// Nothing came within the given time.
     Timeout(Duration),
+    /// All threads are taken, and what was waited for can't go on before the task that waits ends: the value may still
+    /// come, after that.
+    ThreadsExhausted {
+        /// How many threads there may be: [`Config::threads_max`](crate::Config::threads_max).
+        threads_max: usize,
+    },
     /// What the task or actor needs is more than there is.
     Infeasible(String),
     /// The actor is dead; where it failed, the source says how.
@@ -225,6 +231,13 @@ impl Error {
             ErrorKind::Argument => f.write_str("didn't run, as an argument failed"),
             ErrorKind::Cancelled => f.write_str("was cancelled"),
             ErrorKind::Timeout(after) => write!(f, "isn't done after {after:?}"),
+            ErrorKind::ThreadsExhausted { threads_max } => {
+                write!(
+                    f,
+                    "can't go on before the task that waits for it ends, as all {threads_max} threads are taken; "
+                )?;
+                f.write_str("raise `threads_max`")
+            }
             ErrorKind::Infeasible(why) | ErrorKind::Lost(why) => f.write_str(why),
             ErrorKind::ActorDied { cause } => write!(f, "can't run, as its actor is dead: {cause}"),
             ErrorKind::ActorRefused(why) => write!(f, "the actor can't be created: {why}"),

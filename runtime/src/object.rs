@@ -4,7 +4,7 @@ use crate::actor::Death;
 use crate::data::Data;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wait::deadline;
-use rayline_exec::{Cancelled, Fault, Handle, Named};
+use rayline_exec::{Cancelled, Exhausted, Fault, Handle, Named};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
@@ -76,24 +76,28 @@ impl<T> ObjectRef<T> {
     /// # Errors
     /// What the task failed with.
     pub fn read(&self) -> Result<Shared<T>> {
-        self.handle.wait();
+        self.wait_or_give_up()?;
         self.peek()?;
         Ok(Shared { object: self.clone() })
     }
 
-    /// Blocks until the value is there, or its failure.
+    /// Blocks until the value is there, or its failure; not where it could only hang, which [`get`](Self::get) then says
+    /// ([`ErrorKind::ThreadsExhausted`]).
     pub fn wait(&self) {
-        self.handle.wait();
+        let _ = self.handle.wait();
+    }
+
+    fn wait_or_give_up(&self) -> Result<()> {
+        self.handle.wait().map_err(|Exhausted { threads_max }| {
+            Error::in_task(ErrorKind::ThreadsExhausted { threads_max }, self.handle.name())
+        })
     }
 
     /// Blocks for at most `timeout`; whether the value, or its failure, is there.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         match deadline(timeout) {
             Some(deadline) => self.handle.wait_until(deadline),
-            None => {
-                self.handle.wait();
-                true
-            }
+            None => self.handle.wait().is_ok(),
         }
     }
 
@@ -118,7 +122,7 @@ impl<T: Clone> ObjectRef<T> {
     /// # Errors
     /// What the task failed with.
     pub fn get(&self) -> Result<T> {
-        self.handle.wait();
+        self.wait_or_give_up()?;
         self.peek().cloned()
     }
 
@@ -138,7 +142,7 @@ impl<T: Clone> ObjectRef<T> {
     /// # Errors
     /// What the task failed with.
     pub fn take(self) -> Result<T> {
-        self.handle.wait();
+        self.wait_or_give_up()?;
         self.take_ready()
     }
 

@@ -15,7 +15,8 @@ pub fn wait<T>(
     timeout: Option<Duration>,
 ) -> (Vec<ObjectRef<T>>, Vec<ObjectRef<T>>) {
     let handles: Vec<&Handle<Outcome<T>>> = refs.iter().map(ObjectRef::handle).collect();
-    wait_some(&handles, count, timeout.and_then(deadline));
+    // Where it could only hang it gives up, too, and whoever gets one of those that are late is told.
+    let _ = wait_some(&handles, count, timeout.and_then(deadline));
     let (mut ready, mut late) = (Vec::with_capacity(count.min(refs.len())), Vec::with_capacity(refs.len()));
     for object in refs {
         if ready.len() < count && object.is_ready() { ready.push(object) } else { late.push(object) }

@@ -23,6 +23,8 @@ pub(crate) struct Header {
     pub(crate) pending: AtomicU32,
     pub(crate) claim: Claim,
     holds: Plain<Holds>,
+    /// The mailbox that the job was sent to, 0 for a task; written before anybody else knows the cell.
+    pub(crate) mailbox: Plain<u32>,
 }
 
 /// What the body of a cell holds; written by whoever has the claim, read by others only after `DONE`.
@@ -208,7 +210,7 @@ impl Header {
     #[inline]
     fn new(vtable: &'static VTable, state: State, claim: Claim, pending: u32, holds: Holds) -> Self {
         let (handles, pending) = (AtomicU32::new(1), AtomicU32::new(pending));
-        Self { vtable, state, handles, pending, claim, holds: Plain::new(holds) }
+        Self { vtable, state, handles, pending, claim, holds: Plain::new(holds), mailbox: Plain::new(0) }
     }
 
     /// Counts one more handle.

@@ -2,12 +2,13 @@
 
 use crate::cell::calmly;
 use crate::handle::Handle;
-use crate::wait::blocking;
+use crate::wait::sleep;
 use crate::waiter::Waiter;
 use std::collections::VecDeque;
 use std::ptr::NonNull;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
+use std::thread::{self, Thread};
 use std::time::Instant;
 
 /// A set of handles that yields each when its job is done: one registration a handle, whatever the number.
@@ -20,7 +21,6 @@ pub struct CompletionQueue<O> {
 /// The waiters of all handles, kept until each has fired (HUB-less: they can't leave, but they are one allocation).
 struct Nodes {
     done: Mutex<Finished>,
-    changed: Condvar,
     nodes: Box<[Node]>,
 }
 
@@ -28,7 +28,7 @@ struct Nodes {
 struct Finished {
     ready: VecDeque<u32>,
     waker: Option<Waker>,
-    sleeping: bool,
+    sleeper: Option<Thread>,
 }
 
 #[repr(C)]
@@ -50,8 +50,7 @@ impl<O> CompletionQueue<O> {
     pub fn new(handles: Vec<Handle<O>>) -> Self {
         let count = u32::try_from(handles.len()).expect("fewer than 2^32 handles in one set");
         let node = |index| Node { waiter: Waiter::new(fire), owner: std::cell::Cell::new(std::ptr::null()), index };
-        let nodes =
-            Arc::new(Nodes { done: Mutex::default(), changed: Condvar::new(), nodes: (0..count).map(node).collect() });
+        let nodes = Arc::new(Nodes { done: Mutex::default(), nodes: (0..count).map(node).collect() });
         for (node, handle) in nodes.nodes.iter().zip(&handles) {
             node.owner.set(Arc::into_raw(nodes.clone()));
             // SAFETY: the count in `owner` keeps the node where it is until it fires.
@@ -82,7 +81,7 @@ impl<O> CompletionQueue<O> {
         }
         let index = match self.nodes.pop() {
             Some(index) => index,
-            None => blocking(|| self.nodes.pop_wait(deadline))?,
+            None => self.nodes.pop_wait(deadline)?,
         };
         Some(self.hand_out(index))
     }
@@ -126,24 +125,11 @@ impl Nodes {
     }
 
     fn pop_wait(&self, deadline: Option<Instant>) -> Option<u32> {
+        self.lock().sleeper = Some(thread::current());
+        sleep(|| !self.lock().ready.is_empty(), deadline);
         let mut done = self.lock();
-        loop {
-            if let Some(index) = done.ready.pop_front() {
-                return Some(index);
-            }
-            done.sleeping = true;
-            done = match deadline {
-                None => self.changed.wait(done).unwrap_or_else(|poisoned| poisoned.into_inner()),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return None;
-                    }
-                    self.changed.wait_timeout(done, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0
-                }
-            };
-            done.sleeping = false;
-        }
+        done.sleeper = None;
+        done.ready.pop_front()
     }
 }
 
@@ -155,10 +141,10 @@ unsafe fn fire(waiter: NonNull<Waiter>) {
     };
     let mut done = nodes.lock();
     done.ready.push_back(index);
-    let (waker, sleeping) = (done.waker.take(), done.sleeping);
+    let (waker, sleeper) = (done.waker.take(), done.sleeper.take());
     drop(done);
-    if sleeping {
-        nodes.changed.notify_one();
+    if let Some(sleeper) = sleeper {
+        sleeper.unpark();
     }
     if let Some(waker) = waker {
         calmly(|| waker.wake());

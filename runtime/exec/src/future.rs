@@ -91,7 +91,7 @@ impl<O: Outcome> Future for Driven<O> {
                 return Poll::Ready(());
             }
         }
-        let polled = Worker::with_job(promise.cell(), this.caller, || {
+        let polled = Worker::with_job(promise.cell(), this.caller, 0, || {
             catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)))
         });
         let outcome = match polled {

@@ -74,6 +74,19 @@ impl Inbox {
         }
     }
 
+    /// Takes the messages that have their arguments and wait only for their caller's earlier ones: the mailbox is closed.
+    pub(crate) fn take_ready(&self) -> Vec<NonNull<Header>> {
+        let mut taken = Vec::new();
+        if self.is_gated() {
+            // The first of each caller isn't ready, so no gate gets empty.
+            for gate in self.lock().values_mut() {
+                taken.extend(gate.iter().filter(|gated| gated.ready).map(|gated| gated.message.0));
+                gate.retain(|gated| !gated.ready);
+            }
+        }
+        taken
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, VecDeque<Gated>>> {
         self.gates.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

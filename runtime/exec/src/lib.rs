@@ -29,6 +29,8 @@ mod completion;
 #[cfg(not(loom))]
 mod current;
 #[cfg(not(loom))]
+mod ending;
+#[cfg(not(loom))]
 mod future;
 #[cfg(not(loom))]
 mod handle;
@@ -58,6 +60,8 @@ mod turn;
 #[cfg(not(loom))]
 mod wait;
 #[cfg(not(loom))]
+mod waits;
+#[cfg(not(loom))]
 mod worker;
 
 #[cfg(not(loom))]
@@ -77,6 +81,7 @@ pub use self::{
     published::Published,
     task::Function,
     wait::{Done, Look, blocking, look_outside, wait_some},
+    waits::Exhausted,
 };
 
 #[cfg(all(test, loom))]

@@ -1,25 +1,28 @@
 //! The mailbox of an actor: its messages in order, its state, and the runner that brings them together.
 
+mod jobs;
+
 use crate::args::sealed::Link;
 use crate::args::{Args, count_off};
 use crate::caller;
-use crate::cell::{self, Env, Header, Job, JobCell, calmly};
+use crate::cell::{self, Env, Header, JobCell, calmly};
 use crate::future::Unwatched;
 use crate::handle::Handle;
 use crate::inbox::Inbox;
 use crate::message::{AsyncCall, Call, Message, MethodName, Waiting};
 use crate::method::{AsyncMethod, Method, Receiver};
 use crate::outcome::Fault;
-use crate::pool::Pool;
+use crate::pool::{Halt, Pool};
 use crate::promise::promise;
 use crate::turn::Turn;
 use crate::worker::Worker;
+use jobs::{Beside, Refusal, Turnstile};
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 /// How many messages a runner takes before others get the thread.
 const BATCH: usize = 128;
@@ -41,6 +44,8 @@ pub struct Mailbox<S>(Arc<Inner<S>>);
 
 pub(crate) struct Inner<S> {
     pub(crate) pool: Pool,
+    /// Tells it from other mailboxes, in what says who waits for what. 0 for those beyond the range.
+    id: u32,
     pub(crate) turn: Turn,
     pub(crate) inbox: Inbox,
     phase: AtomicU8,
@@ -64,6 +69,7 @@ enum Order<S> {
     Close,
 }
 
+/// The phases. Closed is the last one: a closed mailbox refuses all messages, which whoever finds one does at once.
 const PAUSED: u8 = 0;
 const OPEN: u8 = 1;
 const CLOSED: u8 = 2;
@@ -83,8 +89,9 @@ impl<S> Clone for Mailbox<S> {
 impl<S: Send + Sync + 'static> Mailbox<S> {
     /// A paused mailbox without an actor: messages wait until it is opened.
     pub fn new(pool: Pool, concurrency: usize, hooks: Box<dyn ActorHooks>) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             pool,
+            id: fresh_id(),
             turn: Turn::new(),
             inbox: Inbox::default(),
             phase: AtomicU8::new(PAUSED),
@@ -96,7 +103,12 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
             hooks,
             state: UnsafeCell::new(None),
             stash: UnsafeCell::new(None),
-        }))
+        });
+        let weak: Weak<dyn Halt> = Arc::<Inner<S>>::downgrade(&inner);
+        if !pool.shared().list_mailbox(inner.key(), weak) {
+            inner.phase.store(CLOSED, Ordering::SeqCst);
+        }
+        Self(inner)
     }
 
     /// Sends a message; it runs after all that the same caller sent before, when its awaited arguments are there.
@@ -108,6 +120,7 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
     /// As [`send`](Self::send), for a method that may await.
     pub fn send_async<A: Args, M: AsyncMethod<S, A>>(&self, args: A, method: M) -> Handle<M::Outcome> {
         let (promise, handle) = promise::<MethodName<S, A, M>, M::Outcome>();
+        handle.header().mailbox.set(self.0.id);
         drop(self.post(AsyncCall { args, method, promise, state: PhantomData }));
         handle
     }
@@ -122,12 +135,13 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
         self.0.order(Order::Stop);
     }
 
-    /// Drops the actor, once nothing runs on it; messages that haven't started end with [`Fault::Closed`], now and
-    /// from now on. The first reason stays.
+    /// Messages that haven't started end with [`Fault::Closed`], now and from now on; those that wait for arguments, once
+    /// these are there. Drops the actor, once nothing runs on it. The first reason stays.
     pub fn close(&self, reason: Arc<dyn Any + Send + Sync>) {
         self.0.closed_for.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(reason);
         self.0.phase.store(CLOSED, Ordering::SeqCst);
         self.0.order(Order::Close);
+        self.0.schedule_refusal();
     }
 
     /// Whether two handles are of one mailbox.
@@ -143,6 +157,7 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
         let cell = JobCell::allocate(message, 0);
         // SAFETY: the new cell's one handle.
         let handle = unsafe { Handle::from_cell(cell) };
+        handle.header().mailbox.set(self.0.id);
         self.0.inbox.push(cell);
         self.0.call();
         handle
@@ -155,6 +170,7 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
         let cell = JobCell::allocate(Waiting { inner: self.0.clone(), caller, message }, J::Args::AWAITED + 1);
         // SAFETY: the new cell's one handle.
         let handle = unsafe { Handle::from_cell(cell) };
+        handle.header().mailbox.set(self.0.id);
         self.0.inbox.reserve(caller, cell);
         // SAFETY: the count for the set-up keeps the cell from being delivered until the last line.
         unsafe {
@@ -167,23 +183,52 @@ impl<S: Send + Sync + 'static> Mailbox<S> {
 }
 
 impl<S: Send + Sync + 'static> Inner<S> {
+    /// A message was queued.
     #[inline]
     pub(crate) fn call(self: &Arc<Self>) {
         if self.turn.call() {
             self.schedule();
+        } else if self.is_closed() {
+            // The runner may be in a method that waits for this very message.
+            self.refuse_ready();
         }
     }
 
+    #[inline]
+    fn is_closed(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) == CLOSED
+    }
+
     fn schedule(self: &Arc<Self>) {
+        self.pool.shared().queue(self.turnstile());
+    }
+
+    fn turnstile(self: &Arc<Self>) -> NonNull<Header> {
         let cell = JobCell::allocate(Turnstile(Some(self.clone())), 0);
         // SAFETY: the new cell's one handle, which nobody needs.
         drop(unsafe { Handle::<Unwatched>::from_cell(cell) });
-        self.pool.shared().queue(cell);
+        cell
+    }
+
+    /// Has what is queued refused on a thread of the pool, where the runner may be in a method that waits for it: what the
+    /// user's messages do when they are dropped is no business of who closes.
+    fn schedule_refusal(self: &Arc<Self>) {
+        if !self.inbox.is_empty() || self.inbox.is_gated() {
+            let cell = JobCell::allocate(Refusal(self.clone()), 0);
+            // SAFETY: the new cell's one handle, which nobody needs.
+            drop(unsafe { Handle::<Unwatched>::from_cell(cell) });
+            self.pool.shared().queue_urgent(cell);
+        }
     }
 
     fn order(self: &Arc<Self>, order: Order<S>) {
         self.orders.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(order);
         self.ordered.store(true, Ordering::SeqCst);
+        self.rouse();
+    }
+
+    /// The phase or the orders changed.
+    fn rouse(self: &Arc<Self>) {
         if self.turn.unblock() {
             self.schedule();
         } else {
@@ -198,15 +243,19 @@ impl<S: Send + Sync + 'static> Inner<S> {
                 return;
             }
         }
-        self.schedule();
+        self.pool.shared().queue_behind(self.turnstile());
     }
 
     /// One message or order; `true` where the turn is over.
     fn step(self: &Arc<Self>) -> bool {
+        let phase = self.phase.load(Ordering::SeqCst);
+        if phase == CLOSED {
+            // Before the orders, which wait for methods that may wait for this.
+            self.end_queued(|| Fault::Shutdown);
+        }
         if self.ordered.load(Ordering::SeqCst) {
             return self.obey();
         }
-        let phase = self.phase.load(Ordering::SeqCst);
         if phase == PAUSED {
             let changed = || self.phase.load(Ordering::SeqCst) != PAUSED || self.ordered.load(Ordering::SeqCst);
             return self.turn.block(changed);
@@ -215,6 +264,7 @@ impl<S: Send + Sync + 'static> Inner<S> {
             return self.turn.yield_turn(|| self.inbox.is_empty() && !self.ordered.load(Ordering::SeqCst));
         };
         if phase == CLOSED {
+            // Sent just now.
             self.refuse(cell, Fault::Shutdown);
             return false;
         }
@@ -229,13 +279,13 @@ impl<S: Send + Sync + 'static> Inner<S> {
         if !fits() {
             // SAFETY: ACT-1: this is the runner.
             unsafe { *self.stash.get() = Some(cell) };
-            return self.turn.block(|| fits() || self.ordered.load(Ordering::SeqCst));
+            return self.turn.block(|| fits() || self.ordered.load(Ordering::SeqCst) || self.is_closed());
         }
         if exclusive || self.concurrency == 1 {
-            self.run_method(cell);
+            self.run_method(cell, self.id);
         } else {
             self.turn.start_method();
-            let beside = JobCell::allocate(Beside { inner: self.clone(), cell: Some(cell) }, 0);
+            let beside = JobCell::allocate(Beside::new(self.clone(), cell), 0);
             // SAFETY: the new cell's one handle, which nobody needs.
             drop(unsafe { Handle::<Unwatched>::from_cell(beside) });
             self.pool.shared().queue(beside);
@@ -243,10 +293,11 @@ impl<S: Send + Sync + 'static> Inner<S> {
         false
     }
 
-    fn run_method(self: &Arc<Self>, cell: NonNull<Header>) {
+    /// Runs a method; `holds` is this mailbox, where no other message is taken meanwhile, or 0.
+    fn run_method(self: &Arc<Self>, cell: NonNull<Header>, holds: u32) {
         let env: Env = Arc::as_ptr(self).cast();
         // SAFETY: taken from the inbox of this mailbox, whose messages expect it as `env`.
-        Worker::with_job(cell, 0, || unsafe { cell::run(cell, env) });
+        Worker::with_job(cell, 0, holds, || unsafe { cell::run(cell, env) });
     }
 
     /// Carries out the orders, once no method goes on; `true` where the turn is over.
@@ -332,10 +383,34 @@ impl<S: Send + Sync + 'static> Inner<S> {
     }
 }
 
+impl<S: Send + Sync + 'static> Halt for Inner<S> {
+    fn halt(self: Arc<Self>) {
+        self.phase.store(CLOSED, Ordering::SeqCst);
+        self.rouse();
+        self.refuse_ready();
+    }
+}
+
 impl<S> Inner<S> {
+    /// Where it is on the pool's list.
+    fn key(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+
+    /// The mailbox is closed: ends the messages that are there, with their arguments, as any thread may.
+    #[cold]
+    fn refuse_ready(&self) {
+        for cell in self.inbox.take_ready() {
+            self.refuse(cell, Fault::Shutdown);
+        }
+        while let Some(cell) = self.inbox.pop() {
+            self.refuse(cell, Fault::Shutdown);
+        }
+    }
+
     fn take_stash(&self) -> Option<NonNull<Header>> {
-        // SAFETY: ACT-1: this is the runner.
-        unsafe { (*self.stash.get()).take() }
+        // SAFETY: ACT-1: this is the runner. Mostly there is none, and a write would cost the senders a cache miss.
+        unsafe { if (*self.stash.get()).is_some() { (*self.stash.get()).take() } else { None } }
     }
 
     fn end_queued(&self, otherwise: impl Fn() -> Fault) {
@@ -355,6 +430,7 @@ impl<S> Inner<S> {
 /// The last handle of the mailbox went, and no runner is on its way. Where it was paused, messages may be left.
 impl<S> Drop for Inner<S> {
     fn drop(&mut self) {
+        self.pool.shared().unlist_mailbox(self.key());
         self.end_queued(|| Fault::Dropped);
         let (state, orders) = (self.state.get_mut().take(), std::mem::take(&mut self.orders));
         calmly(|| drop(state));
@@ -362,71 +438,14 @@ impl<S> Drop for Inner<S> {
     }
 }
 
+/// A number for a mailbox, 0 once there are no more.
+fn fresh_id() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |id| id.checked_add(1)).unwrap_or(0)
+}
+
 /// The text of a panic's payload.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
-}
-
-/// The job that runs a mailbox's turn. Dropped unrun, it ends what waits there: the pool is shut down.
-struct Turnstile<S: Send + Sync + 'static>(Option<Arc<Inner<S>>>);
-
-// SAFETY: doesn't use `env`.
-unsafe impl<S: Send + Sync + 'static> Job for Turnstile<S> {
-    type Outcome = Unwatched;
-    const NAME: &'static str = "mailbox";
-
-    unsafe fn run(mut self, _: Env) -> Unwatched {
-        if let Some(inner) = self.0.take() {
-            inner.run_turn();
-        }
-        Unwatched
-    }
-
-    unsafe fn ready(_: *mut Self, _: NonNull<Header>) {
-        unreachable!("queued when it is made");
-    }
-}
-
-impl<S: Send + Sync + 'static> Drop for Turnstile<S> {
-    fn drop(&mut self) {
-        if let Some(inner) = self.0.take() {
-            inner.end_all();
-        }
-    }
-}
-
-/// The job that runs a method by `&` beside the runner. Dropped unrun, it ends the message.
-struct Beside<S: Send + Sync + 'static> {
-    inner: Arc<Inner<S>>,
-    cell: Option<NonNull<Header>>,
-}
-
-// SAFETY: the cell is the executor's share, which may be used on any one thread.
-unsafe impl<S: Send + Sync + 'static> Send for Beside<S> {}
-
-// SAFETY: doesn't use `env`.
-unsafe impl<S: Send + Sync + 'static> Job for Beside<S> {
-    type Outcome = Unwatched;
-    const NAME: &'static str = "mailbox";
-
-    unsafe fn run(mut self, _: Env) -> Unwatched {
-        if let Some(cell) = self.cell.take() {
-            self.inner.run_method(cell);
-        }
-        Unwatched
-    }
-
-    unsafe fn ready(_: *mut Self, _: NonNull<Header>) {
-        unreachable!("queued when it is made");
-    }
-}
-
-impl<S: Send + Sync + 'static> Drop for Beside<S> {
-    fn drop(&mut self) {
-        if let Some(cell) = self.cell.take() {
-            self.inner.refuse(cell, Fault::Shutdown);
-        }
-        self.inner.end_method();
-    }
 }

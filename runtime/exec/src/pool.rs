@@ -2,18 +2,20 @@
 
 use crate::cell::{self, Header};
 use crate::deque::{Deque, Steal};
+use crate::ending::Ending;
 use crate::gate::Gate;
 use crate::lane;
 use crate::outbox::Outbox;
 use crate::outcome::Fault;
 use crate::waiter::Waiter;
+use crate::waits::Waits;
 use crate::worker::Worker;
 use crossbeam_queue::SegQueue;
 use crossbeam_utils::CachePadded;
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
@@ -71,8 +73,20 @@ pub(crate) struct Shared {
     threads: Mutex<Threads>,
     /// The promises of futures that haven't ended, by the callers that they are: on the list, a promise lives.
     futures: Mutex<HashMap<u64, Promised>>,
+    /// The mailboxes, by their addresses; `None` once the pool is shut down.
+    mailboxes: Mutex<Option<HashMap<usize, Weak<dyn Halt>>>>,
+    pub(crate) waits: Waits,
     shrinking: AtomicBool,
+    /// As the gate says, but on a line that nobody writes to: it is read before each push.
+    closed: CachePadded<AtomicBool>,
+    ending: Ending,
     pub(crate) options: PoolOptions,
+}
+
+/// What has to end with its pool.
+pub(crate) trait Halt: Send + Sync {
+    /// The pool is closed: ends what waits in it, now and from now on.
+    fn halt(self: Arc<Self>);
 }
 
 struct Promised(NonNull<Header>);
@@ -115,7 +129,11 @@ impl Pool {
             outboxes_version: AtomicUsize::new(0),
             threads: Mutex::default(),
             futures: Mutex::default(),
+            mailboxes: Mutex::new(Some(HashMap::new())),
+            waits: Waits::default(),
             shrinking: AtomicBool::new(false),
+            closed: CachePadded::new(AtomicBool::new(false)),
+            ending: Ending::default(),
             options,
         })))
     }
@@ -146,15 +164,19 @@ impl Pool {
         }
     }
 
-    /// Lets running jobs end, gives all others the outcome of [`Fault::Shutdown`], and joins all threads.
+    /// Lets running jobs end, gives all others the outcome of [`Fault::Shutdown`], also those in mailboxes, and joins all
+    /// threads. Whoever calls it meanwhile blocks until that is done, too.
     ///
     /// # Panics
     /// On a thread of the pool itself, which would wait for itself.
     pub fn shutdown(&self) {
         assert!(!Worker::is_current(self.0), "a pool can't be shut down by one of its own workers");
         let shared = self.0;
+        let Some(duty) = shared.ending.begin() else { return };
         shared.gate.close();
+        shared.closed.store(true, Ordering::SeqCst);
         shared.cancel_futures();
+        shared.halt_mailboxes();
         let started = std::mem::take(&mut shared.lock_threads().started);
         // A running job may wait for one that is queued: fail those for as long as any thread lives.
         while !started.iter().all(JoinHandle::is_finished) {
@@ -165,6 +187,8 @@ impl Pool {
         for thread in started {
             thread.join().expect("a worker contains the panics of its jobs");
         }
+        // Who queued something before this left it to this thread.
+        duty.leave();
         shared.fail_queued();
     }
 }
@@ -173,10 +197,25 @@ impl Shared {
     /// Queues a cell that may start, which is the executor's share of it, and sees that somebody is awake.
     #[inline]
     pub(crate) fn queue(&'static self, cell: NonNull<Header>) {
+        if self.closed.load(Ordering::Relaxed) {
+            return self.refuse(cell);
+        }
+        self.push(cell);
+        self.after_push();
+    }
+
+    /// As `queue`, behind what this thread has queued: for a job that would else run again at once, for ever.
+    pub(crate) fn queue_behind(&'static self, cell: NonNull<Header>) {
+        // A worker that does this has an outbox as well, which it gets to after its deque, and now and then before.
+        lane::push(self, cell);
+        self.after_push();
+    }
+
+    #[inline]
+    fn push(&'static self, cell: NonNull<Header>) {
         if !Worker::push_current(self, cell) {
             lane::push(self, cell);
         }
-        self.after_push();
     }
 
     /// As `queue`, before all that is queued.
@@ -192,7 +231,7 @@ impl Shared {
             self.wake();
         }
         if now.is_closed() {
-            self.fail_queued();
+            self.fail_left_over();
         }
     }
 
@@ -248,9 +287,13 @@ impl Shared {
         place.map(|place| threads.asleep.swap_remove(place)).is_some()
     }
 
-    /// Whether all threads that there may be are started, and none sleeps.
+    /// Whether all threads that there may be are started.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.seated.load(Ordering::Acquire) == self.options.threads_max && self.lock_threads().asleep.is_empty()
+        self.seated.load(Ordering::Acquire) == self.options.threads_max
+    }
+
+    pub(crate) fn does_any_sleep(&self) -> bool {
+        !self.lock_threads().asleep.is_empty()
     }
 
     fn wake_everybody(&self) {
@@ -308,6 +351,27 @@ impl Shared {
         self.shrinking.load(Ordering::Relaxed)
     }
 
+    /// The pool is closed: ends a cell that was to be queued, here, and nobody else's. What that makes ready is queued, as
+    /// a chain of jobs may be longer than the stack.
+    #[cold]
+    fn refuse(&'static self, cell: NonNull<Header>) {
+        if !lane::begin_failing() {
+            return self.push(cell);
+        }
+        // SAFETY: the executor's share of the cell, which is not queued.
+        unsafe { cell::fail(cell, Fault::Shutdown) };
+        lane::end_failing();
+        self.fail_left_over();
+    }
+
+    /// The thread that shuts down ends what is queued on its own stack, until the pool has ended; then whoever comes does.
+    #[cold]
+    fn fail_left_over(&self) {
+        if self.ending.is_over() {
+            self.fail_queued();
+        }
+    }
+
     /// The pool is closed: ends what is queued. What that makes ready is queued again, and met in the next round.
     #[cold]
     fn fail_queued(&self) {
@@ -341,6 +405,25 @@ impl Shared {
         drop(futures);
         // SAFETY: each list was handed out just now, and is fired once.
         waiters.into_iter().for_each(|list| unsafe { Waiter::fire_all(list) });
+    }
+
+    /// Has a mailbox halted when the pool is shut down; `false` where it is.
+    pub(crate) fn list_mailbox(&self, key: usize, mailbox: Weak<dyn Halt>) -> bool {
+        self.lock_mailboxes().as_mut().map(|mailboxes| mailboxes.insert(key, mailbox)).is_some()
+    }
+
+    pub(crate) fn unlist_mailbox(&self, key: usize) {
+        let gone = self.lock_mailboxes().as_mut().and_then(|mailboxes| mailboxes.remove(&key));
+        drop(gone);
+    }
+
+    fn halt_mailboxes(&self) {
+        let mailboxes = self.lock_mailboxes().take().unwrap_or_default();
+        mailboxes.into_values().filter_map(|mailbox| mailbox.upgrade()).for_each(Halt::halt);
+    }
+
+    fn lock_mailboxes(&self) -> MutexGuard<'_, Option<HashMap<usize, Weak<dyn Halt>>>> {
+        self.mailboxes.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn lock_futures(&self) -> MutexGuard<'_, HashMap<u64, Promised>> {

@@ -3,7 +3,8 @@
 use crate::handle::Handle;
 use crate::hub::{self, Subscription};
 use crate::waiter::Waiter;
-use crate::worker::Worker;
+use crate::waits::{Exhausted, Place};
+use crate::worker::{Worker, park};
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
@@ -26,18 +27,23 @@ thread_local! {
 }
 
 impl<O> Handle<O> {
+    fn place(&self) -> Place {
+        Place { cell: self.cell().as_ptr() as usize, mailbox: self.header().mailbox.get() }
+    }
+
     /// Blocks until the job is done. A worker runs it itself where it lies on its own deque, else lets another thread take
     /// its place.
+    ///
+    /// # Errors
+    /// [`Exhausted`] where all threads are taken, and the job can't be done before the one that calls this.
     #[inline]
-    pub fn wait(&self) {
-        if !self.is_done() {
-            wait_slow(self);
-        }
+    pub fn wait(&self) -> Result<(), Exhausted> {
+        if self.is_done() { Ok(()) } else { wait_slow(self) }
     }
 
     /// As [`wait`](Self::wait), but gives up at `deadline`; `true` where the job is done.
     pub fn wait_until(&self, deadline: Instant) -> bool {
-        wait_some(&[self], 1, Some(deadline)) == 1
+        wait_some(&[self], 1, Some(deadline)) == Ok(1)
     }
 
     /// Completes when the job is done.
@@ -47,42 +53,40 @@ impl<O> Handle<O> {
 }
 
 #[cold]
-fn wait_slow<O>(handle: &Handle<O>) {
+fn wait_slow<O>(handle: &Handle<O>) -> Result<(), Exhausted> {
     let done = || handle.is_done();
     Worker::with_current(|worker| {
         if worker.is_some_and(|worker| worker.help(|cell| cell == handle.cell(), done)) || spin(done) {
-            return;
+            return Ok(());
         }
-        park_until_done(worker, handle);
-    });
-}
-
-/// Sleeps until `over`, or `deadline`; whoever makes it so unparks this thread.
-fn sleep(worker: Option<&Worker>, over: impl Fn() -> bool, deadline: Option<Instant>) {
-    if let Some(worker) = worker.filter(|worker| worker.is_last()) {
-        return worker.stand_by(over, deadline);
-    }
-    blocking_as(worker, || {
-        while !over() {
-            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => std::thread::park(),
-                Some(Duration::ZERO) => return,
-                Some(left) => std::thread::park_timeout(left),
+        match worker {
+            // It may have to give up, so it waits where it can leave.
+            Some(_) => park_for_some(worker, &[handle], 1, None),
+            None => {
+                park_until_done(handle);
+                Ok(())
             }
         }
-    });
+    })
 }
 
 /// Runs `f`, which may block; where this thread is a worker, another may take its place meanwhile.
 pub fn blocking<R>(f: impl FnOnce() -> R) -> R {
-    Worker::with_current(|worker| blocking_as(worker, f))
-}
-
-fn blocking_as<R>(worker: Option<&Worker>, f: impl FnOnce() -> R) -> R {
-    match worker {
+    Worker::with_current(|worker| match worker {
         Some(worker) => worker.block(f),
         None => f(),
-    }
+    })
+}
+
+/// Sleeps until `over`, or `deadline`, for something that may come from anywhere; whoever makes it so unparks this thread.
+pub(crate) fn sleep(over: impl Fn() -> bool, deadline: Option<Instant>) {
+    Worker::with_current(|worker| match worker {
+        Some(worker) => {
+            let slept = worker.sleep_until((Vec::new(), 0), over, deadline);
+            slept.expect("a wait for unknown jobs may always go on");
+        }
+        None => park(over, deadline),
+    });
 }
 
 /// Looks for a while; `true` where `done`.
@@ -139,7 +143,7 @@ fn look(outside: Option<&fn(Look)>, which: Look) {
     }
 }
 
-/// A waiter on the stack of a thread that sleeps until it fires.
+/// A waiter on the stack of a thread outside the pool that sleeps until it fires.
 #[repr(C)]
 struct Sleeper {
     waiter: Waiter,
@@ -147,12 +151,12 @@ struct Sleeper {
     fired: AtomicBool,
 }
 
-fn park_until_done<O>(worker: Option<&Worker>, handle: &Handle<O>) {
+fn park_until_done<O>(handle: &Handle<O>) {
     let sleeper =
         Sleeper { waiter: Waiter::new(wake_sleeper), thread: std::thread::current(), fired: AtomicBool::new(false) };
     // SAFETY: `sleeper` stays here until it has fired, or was never registered.
     if unsafe { handle.header().state.register((&raw const sleeper).cast_mut().cast()) } {
-        sleep(worker, || sleeper.fired.load(Ordering::Acquire), None);
+        park(|| sleeper.fired.load(Ordering::Acquire), None);
     }
 }
 
@@ -181,12 +185,16 @@ impl Wake for Countdown {
 }
 
 /// Blocks until `wanted` of the jobs are done, or until `deadline`; returns how many are.
-pub fn wait_some<O>(handles: &[&Handle<O>], wanted: usize, deadline: Option<Instant>) -> usize {
+///
+/// # Errors
+/// [`Exhausted`] where all threads are taken, there is no deadline, and too many of the jobs can't be done before the one
+/// that calls this.
+pub fn wait_some<O>(handles: &[&Handle<O>], wanted: usize, deadline: Option<Instant>) -> Result<usize, Exhausted> {
     let wanted = wanted.min(handles.len());
     loop {
         let ready = count_done(handles, wanted);
         if ready >= wanted || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return ready;
+            return Ok(ready);
         }
         Worker::with_current(|worker| {
             let enough = || count_done(handles, wanted) >= wanted;
@@ -194,10 +202,10 @@ pub fn wait_some<O>(handles: &[&Handle<O>], wanted: usize, deadline: Option<Inst
             // Where some of them will do, or none in time, one that is run here may rightly wait for this very job.
             let needs_all = wanted == handles.len() && deadline.is_none();
             if worker.is_some_and(|worker| needs_all && worker.help(is_awaited, enough)) || spin(enough) {
-                return;
+                return Ok(());
             }
-            park_for_some(worker, handles, wanted, deadline);
-        });
+            park_for_some(worker, handles, wanted, deadline)
+        })?;
     }
 }
 
@@ -205,7 +213,12 @@ fn count_done<O>(handles: &[&Handle<O>], enough: usize) -> usize {
     handles.iter().filter(|handle| handle.is_done()).take(enough).count()
 }
 
-fn park_for_some<O>(worker: Option<&Worker>, handles: &[&Handle<O>], wanted: usize, deadline: Option<Instant>) {
+fn park_for_some<O>(
+    worker: Option<&Worker>,
+    handles: &[&Handle<O>],
+    wanted: usize,
+    deadline: Option<Instant>,
+) -> Result<(), Exhausted> {
     let countdown = Arc::new(Countdown { left: AtomicUsize::new(wanted), thread: std::thread::current() });
     let waker = Waker::from(countdown.clone());
     let mut subscriptions = Vec::with_capacity(handles.len());
@@ -215,7 +228,14 @@ fn park_for_some<O>(worker: Option<&Worker>, handles: &[&Handle<O>], wanted: usi
             None => waker.wake_by_ref(),
         }
     }
-    sleep(worker, || countdown.left.load(Ordering::Acquire) == 0, deadline);
+    let over = || countdown.left.load(Ordering::Acquire) == 0;
+    let Some(worker) = worker else {
+        park(over, deadline);
+        return Ok(());
+    };
+    let left: Vec<_> = handles.iter().filter(|handle| !handle.is_done()).map(|handle| handle.place()).collect();
+    let wanted = wanted.saturating_sub(handles.len() - left.len());
+    worker.sleep_until((left, wanted), over, deadline)
 }
 
 /// A future that is ready once a job is done; see [`Handle::done`].

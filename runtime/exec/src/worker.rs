@@ -1,10 +1,15 @@
 //! A worker: one thread of the pool, which looks for cells and runs them.
 
+mod stand_by;
+
+pub(crate) use stand_by::park;
+
 use crate::cell::{self, Header};
 use crate::deque::Steal;
 use crate::outbox::Outbox;
 use crate::pool::{Seat, Shared};
 use crate::sync::Ordering;
+use crate::waits::Place;
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -18,8 +23,6 @@ const RUN: usize = 64;
 const DEPTH_MAX: u32 = 256;
 /// How many cells on top of its deque a job that waits looks at.
 const REACH: usize = 16;
-/// How deep they may be nested where all threads are taken.
-const STACKED_MAX: u32 = 2048;
 
 thread_local! {
     static CURRENT: Cell<*const Worker> = const { Cell::new(std::ptr::null()) };
@@ -34,6 +37,8 @@ pub(crate) struct Worker {
     random: Cell<u64>,
     outboxes: RefCell<Outboxes>,
     frame: Cell<Frame>,
+    /// The jobs on this stack that wait, while others run on top of them.
+    suspended: RefCell<Vec<Place>>,
 }
 
 /// The job that runs now, and where what was pushed since it began starts on the deque.
@@ -44,11 +49,15 @@ struct Frame {
     depth: u32,
     /// Who calls actors, 0 until it does.
     caller: u64,
+    /// The mailbox whose other messages wait until this job ends, 0 for none.
+    mailbox: u32,
 }
 
 #[derive(Default)]
 struct Outboxes {
     version: usize,
+    /// The one to begin with: the next after the last that had something, or it could keep the others waiting.
+    first: usize,
     known: Vec<Arc<Outbox<Header>>>,
 }
 
@@ -62,7 +71,8 @@ impl Worker {
             ticks: Cell::new(0),
             random: Cell::new(0x9E37_79B9_7F4A_7C15 ^ (index as u64 + 1)),
             outboxes: RefCell::default(),
-            frame: Cell::new(Frame { cell: None, mark: 0, depth: 0, caller: 0 }),
+            frame: Cell::new(Frame { cell: None, mark: 0, depth: 0, caller: 0, mailbox: 0 }),
+            suspended: RefCell::default(),
         };
         CURRENT.set(&worker);
         worker.work();
@@ -103,12 +113,13 @@ impl Worker {
         });
     }
 
-    /// Runs `f` with `cell` as the current job: a method or a future, which the worker's own job runs.
-    pub(crate) fn with_job<R>(cell: NonNull<Header>, caller: u64, f: impl FnOnce() -> R) -> R {
+    /// Runs `f` with `cell` as the current job: a method or a future, which the worker's own job runs. `mailbox` is one
+    /// that it holds meanwhile, or 0.
+    pub(crate) fn with_job<R>(cell: NonNull<Header>, caller: u64, mailbox: u32, f: impl FnOnce() -> R) -> R {
         Self::with_current(|worker| {
             let Some(worker) = worker else { return f() };
             let below = worker.frame.get();
-            worker.frame.set(Frame { cell: Some(cell), mark: worker.seat.deque.mark(), caller, ..below });
+            worker.frame.set(Frame { cell: Some(cell), mark: worker.seat.deque.mark(), caller, mailbox, ..below });
             let result = f();
             worker.frame.set(below);
             result
@@ -146,7 +157,7 @@ impl Worker {
                 return false;
             }
             match self.pull_out(frame.mark, &is_awaited) {
-                Some(cell) => self.execute(cell),
+                Some(cell) => self.suspended(|| self.execute(cell)),
                 None => return done(),
             }
         }
@@ -190,48 +201,6 @@ impl Worker {
         f()
     }
 
-    /// Whether all threads that there may be are taken, so that nobody could take this worker's place if it blocked.
-    pub(crate) fn is_last(&self) -> bool {
-        self.frame.get().depth < STACKED_MAX && self.shared.is_exhausted()
-    }
-
-    /// As `block`, for the last worker: until `over`, or `deadline`, it runs what is queued on top of the job that waits.
-    /// `over` turns true on another thread, which then unparks this one.
-    pub(crate) fn stand_by(&self, over: impl Fn() -> bool, deadline: Option<Instant>) {
-        (self.shared.options.on_block)(true);
-        while !over() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            match self.look() {
-                Some(cell) => self.execute(cell),
-                None => self.doze(&over, deadline),
-            }
-        }
-        (self.shared.options.on_block)(false);
-    }
-
-    /// Sleeps until `over`, `deadline`, or a call to run what was queued.
-    fn doze(&self, over: impl Fn() -> bool, deadline: Option<Instant>) {
-        self.shared.lie_down(self.index, |gate| gate.leave());
-        self.settle();
-        loop {
-            if self.seat.called.swap(false, Ordering::SeqCst) {
-                break;
-            }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if over() || left.is_some_and(|left| left.is_zero()) {
-                if self.shared.get_up(self.index) {
-                    return self.shared.gate.enter();
-                }
-                // Somebody has just taken this worker off the list, and is about to call it.
-                std::hint::spin_loop();
-                continue;
-            }
-            left.map_or_else(std::thread::park, std::thread::park_timeout);
-        }
-        if self.shared.gate.end_search() {
-            self.wake_next();
-        }
-    }
-
     /// After this worker left its place: somebody must be awake for what is queued.
     fn settle(&self) {
         if self.shared.is_shrinking() {
@@ -264,7 +233,13 @@ impl Worker {
     #[inline]
     fn execute(&self, cell: NonNull<Header>) {
         let below = self.frame.get();
-        self.frame.set(Frame { cell: Some(cell), mark: self.seat.deque.mark(), depth: below.depth + 1, caller: 0 });
+        self.frame.set(Frame {
+            cell: Some(cell),
+            mark: self.seat.deque.mark(),
+            depth: below.depth + 1,
+            caller: 0,
+            mailbox: 0,
+        });
         // SAFETY: taken from a queue.
         unsafe { cell::run(cell, std::ptr::null()) };
         self.frame.set(below);
@@ -347,17 +322,26 @@ impl Worker {
         let mut outboxes = self.outboxes.borrow_mut();
         outboxes.refresh(self.shared);
         let mut run = [std::ptr::null_mut(); RUN];
-        for outbox in &outboxes.known {
-            while !outbox.is_empty() {
-                let Some(taken) = outbox.steal(&mut run) else { continue };
-                run[..taken].iter().for_each(|&cell| prefetch(cell));
-                for &cell in run[..taken].iter().skip(1).rev() {
-                    // SAFETY: this is the owner's thread; an outbox holds no null.
-                    unsafe { self.seat.deque.push(NonNull::new_unchecked(cell)) };
-                }
-                if taken > 0 {
-                    return NonNull::new(run[0]);
-                }
+        let (before, from) = outboxes.known.split_at(outboxes.first.min(outboxes.known.len()));
+        for (passed, outbox) in from.iter().chain(before).enumerate() {
+            let Some(first) = self.take_run_of(outbox, &mut run) else { continue };
+            outboxes.first = if passed < from.len() { before.len() + passed + 1 } else { passed - from.len() + 1 };
+            return Some(first);
+        }
+        None
+    }
+
+    #[inline]
+    fn take_run_of(&self, outbox: &Outbox<Header>, run: &mut [*mut Header; RUN]) -> Option<NonNull<Header>> {
+        while !outbox.is_empty() {
+            let Some(taken) = outbox.steal(run) else { continue };
+            run[..taken].iter().for_each(|&cell| prefetch(cell));
+            for &cell in run[..taken].iter().skip(1).rev() {
+                // SAFETY: this is the owner's thread; an outbox holds no null.
+                unsafe { self.seat.deque.push(NonNull::new_unchecked(cell)) };
+            }
+            if taken > 0 {
+                return NonNull::new(run[0]);
             }
         }
         None

@@ -440,3 +440,163 @@ fn random_lives_end_and_leave_nothing() {
     }));
     (1..=if cfg!(miri) { 3 } else { 200 }).for_each(random_life);
 }
+
+/// A method that sends another message to its own actor, then waits for it; says so through `begun` in between.
+fn send_to_self(own: &Mailbox<Log>, begun: &Arc<AtomicUsize>, late: bool) -> impl FnOnce() -> usize + Send + 'static {
+    let (own, begun) = (own.clone(), begun.clone());
+    move || {
+        let early = (!late).then(|| push(&own, 9));
+        begun.store(1, Ordering::SeqCst);
+        if late {
+            // Not before the mailbox is closed.
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        let message = early.unwrap_or_else(|| push(&own, 9));
+        message.wait().unwrap();
+        match message.outcome().unwrap().unwrap() {
+            Out::Closed("over") => 1,
+            Out::Shutdown => 2,
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+}
+
+fn begun(begun: &AtomicUsize) {
+    while begun.swap(0, Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_method_that_waits_for_its_own_mailbox_is_told_of_the_close() {
+    for (late, by_ref) in [(false, false), (true, false), (false, true), (true, true)] {
+        let (pool, flag) = (pool(2), Arc::new(AtomicUsize::new(0)));
+        let mailbox = opened(pool, 2);
+        let method = send_to_self(&mailbox, &flag, late);
+        let waits = if by_ref {
+            mailbox.send((), Read(move |_: &Log| method()))
+        } else {
+            mailbox.send((), Write(move |_: &mut Log, ()| method()))
+        };
+        begun(&flag);
+        mailbox.close(Arc::new("over"));
+        assert_eq!(ended(&waits), Out::Value(1), "late: {late}, by reference: {by_ref}");
+        pool.shutdown();
+    }
+}
+
+#[test]
+fn a_method_that_waits_for_its_own_mailbox_is_told_of_the_shutdown() {
+    for late in [false, true] {
+        let (pool, flag) = (pool(2), Arc::new(AtomicUsize::new(0)));
+        let mailbox = opened(pool, 1);
+        let method = send_to_self(&mailbox, &flag, late);
+        let waits = mailbox.send((), Write(move |_: &mut Log, ()| method()));
+        begun(&flag);
+        let ends = std::thread::spawn(move || pool.shutdown());
+        assert_eq!(ended(&waits), Out::Value(2), "late: {late}");
+        ends.join().unwrap();
+    }
+}
+
+#[test]
+fn a_message_behind_one_without_its_argument_is_refused_at_once() {
+    let pool = pool(2);
+    let mailbox = opened(pool, 1);
+    let (promise, gate) = promise::<Gate, Out>();
+    let first = mailbox.send((Awaited::new(gate), ()), Write(|_: &mut Log, _| 1));
+    let second = push(&mailbox, 2);
+    mailbox.close(Arc::new("over"));
+    assert_eq!(ended(&second), Out::Closed("over"));
+    assert_eq!(ended(&push(&mailbox, 3)), Out::Closed("over"));
+    assert!(!first.is_done());
+    promise.complete(Out::Value(0));
+    assert_eq!(ended(&first), Out::Closed("over"));
+    pool.shutdown();
+}
+
+#[test]
+fn a_shutdown_refuses_what_waits_in_paused_mailboxes() {
+    let pool = pool(2);
+    let (paused, _) = mailbox(pool, 1);
+    let left: Vec<_> = (0..3).map(|line| push(&paused, line)).collect();
+    // Its runner blocks.
+    std::thread::sleep(Duration::from_millis(5));
+    pool.shutdown();
+    assert!(left.iter().all(|message| ended(message) == Out::Shutdown));
+    let (late, _) = mailbox(pool, 1);
+    assert_eq!(ended(&push(&paused, 4)), Out::Shutdown);
+    assert_eq!(ended(&push(&late, 5)), Out::Shutdown);
+}
+
+#[test]
+fn a_busy_mailbox_gives_way_to_what_is_queued() {
+    let pool = pool(1);
+    let mailbox = opened(pool, 1);
+    assert_eq!(ended(&push(&mailbox, 0)), Out::Value(1));
+    let ran = Arc::new(AtomicUsize::new(0));
+    let (own, counter) = (mailbox.clone(), ran.clone());
+    let start = pool.submit(
+        (),
+        Job(move || {
+            // Below the mailbox's runner on this worker's deque.
+            let other = pool.submit(
+                (),
+                Job({
+                    let counter = counter.clone();
+                    move || counter.load(Ordering::SeqCst)
+                }),
+            );
+            for _ in 0..MANY {
+                let counter = counter.clone();
+                let count = move |_: &mut Log, ()| counter.fetch_add(1, Ordering::SeqCst);
+                drop(own.send((), Write(count)));
+            }
+            KEPT.lock().unwrap().push(other);
+            0
+        }),
+    );
+    assert_eq!(ended(&start), Out::Value(0));
+    let other = KEPT.lock().unwrap().pop().unwrap();
+    let Out::Value(before) = ended(&other) else { panic!("it runs") };
+    assert!(before <= 128, "{before} messages ran before it");
+    lines(&mailbox);
+    assert_eq!(ran.load(Ordering::SeqCst), MANY);
+    pool.shutdown();
+}
+
+static KEPT: std::sync::Mutex<Vec<Handle<Out>>> = std::sync::Mutex::new(Vec::new());
+
+/// A task.
+struct Job<F>(F);
+
+impl<F: FnOnce() -> usize + Send + 'static> Function<()> for Job<F> {
+    type Outcome = Out;
+    const NAME: &'static str = "job";
+
+    fn call(self, (): ()) -> Out {
+        Out::Value((self.0)())
+    }
+}
+
+#[test]
+fn what_waits_on_top_of_a_method_for_its_mailbox_is_told_so() {
+    let pool = Pool::new(PoolOptions { workers: 1, threads_max: 1, ..PoolOptions::default() });
+    let mailbox = opened(pool, 1);
+    let (promise, gate) = promise::<Gate, Out>();
+    let method = mailbox.send(
+        (),
+        Write(move |_: &mut Log, ()| {
+            gate.wait().unwrap();
+            1
+        }),
+    );
+    std::thread::sleep(Duration::from_millis(5));
+    let own = mailbox.clone();
+    let on_top = pool.submit((), Job(move || push(&own, 1).wait().unwrap_err().threads_max));
+    assert_eq!(ended(&on_top), Out::Value(1));
+    promise.complete(Out::Value(0));
+    assert_eq!(ended(&method), Out::Value(1));
+    assert_eq!(lines(&mailbox), [1], "its message is there, and runs later");
+    pool.shutdown();
+}

@@ -58,7 +58,7 @@ impl Node {
             let captured = Counted::new(&self.live);
             let child = Node { pool: self.pool, mood: self.mood / 5 + 1, live: self.live.clone(), captured };
             let child = self.pool.submit((), child);
-            child.wait();
+            child.wait().unwrap();
             sum += value(&child);
         }
         drop(self.captured);
@@ -115,7 +115,7 @@ fn submit_some(pool: Pool, mut random: Random, live: &Arc<AtomicI64>, tasks: usi
         match random.next(12) {
             0 => handle.cancel(),
             1 => drop(handle.clone()),
-            2 => handle.wait(),
+            2 => handle.wait().unwrap(),
             3 => drop(handle.wait_until(Instant::now() + Duration::from_micros(50)).then_some(())),
             _ => {}
         }
@@ -132,7 +132,7 @@ fn submit_some(pool: Pool, mut random: Random, live: &Arc<AtomicI64>, tasks: usi
         let wanted = queue.len() / 2;
         (0..wanted).for_each(|_| drop(queue.next_until(None)));
     } else {
-        known.iter().for_each(Handle::wait);
+        known.iter().for_each(|handle| handle.wait().unwrap());
     }
 }
 
