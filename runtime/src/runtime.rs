@@ -7,6 +7,7 @@ use crate::process::{Crew, Hello};
 use crate::{context, io, registry};
 use rayline_core::ids::{NodeId, OwnerId};
 use rayline_exec::{Current, Look, Pool, PoolOptions, Published, blocking};
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -25,6 +26,11 @@ pub(crate) const OWNER: OwnerId = OwnerId(1);
 static LIVE: Published<Live> = Published::nothing();
 /// Held while a runtime starts or stops.
 static SWITCH: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// Whether this thread holds `SWITCH`: code of the user's that a shutdown runs, as a `drop`, must not wait for it.
+    static SWITCHES: Cell<bool> = const { Cell::new(false) };
+}
 
 struct Live {
     pool: Pool,
@@ -54,6 +60,10 @@ pub fn init() -> Result<Runtime> {
 /// # Errors
 /// As for [`init`]; [`ErrorKind::Config`] where `config` makes no sense.
 pub fn init_with(config: Config) -> Result<Runtime> {
+    // A task's runtime isn't gone before the task is, though a shutdown may have begun that waits for it.
+    if SWITCHES.get() || Current::job().is_some() {
+        return Err(Error::new(ErrorKind::AlreadyRunning));
+    }
     let _switch = lock_switch();
     if is_running() {
         return Err(Error::new(ErrorKind::AlreadyRunning));
@@ -67,7 +77,8 @@ pub fn is_running() -> bool {
 }
 
 /// Shuts the runtime down, if one runs: lets running tasks end, and gives all others the error
-/// [`ErrorKind::Shutdown`]; actors are dropped. Blocks until all its threads are gone.
+/// [`ErrorKind::Shutdown`]; actors are dropped. Blocks until all its threads are gone, also where another thread has begun
+/// it; called by a `drop` that the shutdown itself runs, does nothing.
 ///
 /// # Panics
 /// Inside a task, which would wait for itself; the runtime then goes on.
@@ -83,6 +94,9 @@ impl Live {
             Current::job().is_none(),
             "a task can't shut down the runtime that it runs in: it would wait for itself"
         );
+        if SWITCHES.get() {
+            return;
+        }
         let _switch = lock_switch();
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
@@ -228,6 +242,17 @@ fn tell_shrunk() {
     }
 }
 
-fn lock_switch() -> MutexGuard<'static, ()> {
-    SWITCH.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// The right to start or stop a runtime.
+struct Switch(#[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
+
+fn lock_switch() -> Switch {
+    let lock = SWITCH.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    SWITCHES.set(true);
+    Switch(lock)
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        SWITCHES.set(false);
+    }
 }

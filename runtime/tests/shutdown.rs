@@ -97,6 +97,33 @@ fn shut_down_inside() {
     shutdown();
 }
 
+/// Waits until a shutdown has begun, which waits for this; then whether another runtime is refused.
+#[task]
+fn begin_another_inside(ms: u64) -> bool {
+    BEGUN.fetch_add(1, Ordering::SeqCst);
+    eventually("the shutdown begins", || !is_running());
+    std::thread::sleep(Duration::from_millis(ms));
+    init().is_err_and(|error| matches!(error.kind(), ErrorKind::AlreadyRunning))
+}
+
+#[task]
+fn takes(ends: Ends) {
+    drop(ends);
+}
+
+/// Shuts down, and begins another runtime, when it is dropped; counts where that was refused.
+#[derive(Clone, Serialize, Deserialize)]
+struct Ends;
+
+static REFUSED: AtomicI64 = AtomicI64::new(0);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        shutdown();
+        REFUSED.fetch_add(i64::from(init().is_err()), Ordering::SeqCst);
+    }
+}
+
 /// Values of type `Held` that live.
 static HELD: AtomicI64 = AtomicI64::new(0);
 
@@ -183,6 +210,37 @@ fn of_many_that_begin_one_does() {
     let error = init_with(Config::default().cpus(0)).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Config(_)), "{error}");
     let runtime = init().expect("a refused configuration leaves nothing behind");
+    end(runtime);
+}
+
+#[test]
+fn a_shutdown_waits_for_no_one_who_waits_for_it() {
+    let _turn = turn();
+    let runtime = runtime();
+    let inside: Vec<_> = (0..2).map(|_| begin_another_inside::remote(20)).collect();
+    begun(2);
+    // Queued behind them, it is dropped by the shutdown.
+    let dropped = takes::remote(Ends);
+    end(runtime);
+    assert!(inside.iter().all(|inside| inside.get_timeout(LONG).unwrap()));
+    assert!(is_shutdown(&dropped.get_timeout(LONG).unwrap_err()));
+    assert_eq!(REFUSED.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_second_shutdown_waits_for_the_first() {
+    let _turn = turn();
+    let runtime = runtime();
+    let slow = leased::remote(100);
+    begun(1);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                shutdown();
+                assert!(slow.is_ready(), "it returned while a task runs");
+            });
+        }
+    });
     end(runtime);
 }
 
