@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use rayline_benches::core::BENCHES as CORE;
 use rayline_benches::rl::BENCHES as RL;
+use rayline_benches::transport::BENCHES as TRANSPORT;
 use rayline_benches::{Bench, all, compare, probe};
 use std::path::PathBuf;
 
@@ -30,6 +31,11 @@ enum Command {
         /// Metrics to measure; all where none is named
         metrics: Vec<String>,
     },
+    /// Objects between peers
+    Transport {
+        /// Metrics to measure; all where none is named
+        metrics: Vec<String>,
+    },
     /// The names of all metrics
     List,
     /// Ratios of two files of metrics
@@ -48,6 +54,7 @@ fn main() -> Result<()> {
     match args.command {
         Command::Core { metrics } => run(CORE, &metrics, args.reps),
         Command::Rl { metrics } => run(RL, &metrics, args.reps),
+        Command::Transport { metrics } => run(TRANSPORT, &metrics, args.reps),
         Command::List => {
             all().iter().for_each(|bench| println!("{}.{}", bench.suite, bench.name));
             Ok(())
