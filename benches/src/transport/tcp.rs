@@ -62,8 +62,7 @@ pub fn read(reps: usize) -> Result<Metric> {
 /// The same by what `iperf3 -P 4` moves in the same run.
 pub fn of_iperf3(reps: usize) -> Result<Metric> {
     if Command::new("iperf3").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("tcp_of_iperf3 is skipped: install iperf3 to compare with it");
-        return Ok(Metric::of("tcp_of_iperf3", "ratio", vec![f64::NAN]).with("skipped", "iperf3 is not installed"));
+        bail!("tcp_of_iperf3 is not measured: install iperf3 to compare with it");
     }
     let mut ratios = vec![];
     let mut rates = vec![];
