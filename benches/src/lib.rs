@@ -6,6 +6,7 @@ pub mod metric;
 pub mod process;
 pub mod rl;
 pub mod sim;
+pub mod transport;
 
 pub use core::probe;
 use metric::Metric;
@@ -23,5 +24,6 @@ pub struct Bench {
 
 /// All metrics, in the order in which they are measured.
 pub fn all() -> Vec<Bench> {
-    core::BENCHES.iter().chain(process::BENCHES).chain(rl::BENCHES).chain(sim::BENCHES).copied().collect()
+    let suites = [core::BENCHES, process::BENCHES, rl::BENCHES, sim::BENCHES, transport::BENCHES];
+    suites.into_iter().flatten().copied().collect()
 }

@@ -63,10 +63,12 @@ pub struct Read {
     claim: Claim,
 }
 
+type Done = Box<dyn FnOnce(Result<(), TransportError>) + Send>;
+
 /// Where the outcome of a read goes. Dropped without one, it says that the transport ended.
 pub struct Completion {
     peer: PeerId,
-    done: Option<Box<dyn FnOnce(Result<(), TransportError>) + Send>>,
+    done: Option<Done>,
 }
 
 /// Reads a whole span, and waits for it.

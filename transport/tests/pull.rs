@@ -184,6 +184,19 @@ fn a_chain_of_half_received_objects_takes_little_longer_than_one_transfer() {
 }
 
 #[test]
+fn the_place_of_an_object_is_free_with_its_last_handle() {
+    let holder = node(options(2));
+    let receiver = receiver(options(1), 2 * MIB);
+    receiver.tcp.introduce(PeerId(2), holder.tcp.address());
+    let (_source, object) = publish(&holder.tcp, &pattern(2 * MIB));
+    for _ in 0..200 {
+        let extent = receiver.landing.land(0, object.len()).expect("the last pull is over");
+        let pull = receiver.puller.pull(ask(vec![source(2, object.remote())], extent)).unwrap();
+        pull.wait(SOON).unwrap().unwrap();
+    }
+}
+
+#[test]
 fn pulls_work_within_a_process() {
     let network = Network::new();
     let (holder, _events) = network.join(PeerId(2), Regions::new(), limits());

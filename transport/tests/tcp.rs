@@ -70,6 +70,23 @@ fn a_span_that_isnt_there_any_more_is_refused_as_such() {
 }
 
 #[test]
+fn what_is_revoked_while_it_is_read_does_not_count_as_there() {
+    let (reader, holder) = (node(options(1)), node(Options { lane_bytes_per_s: 8 << 20, ..options(2) }));
+    reader.tcp.introduce(HOLDER, holder.tcp.address());
+    let (_source, object) = publish(&holder.tcp, &pattern(8 * MIB));
+    let span = object.remote();
+    let (_target, landing) = land(&reader.tcp, 8 * MIB);
+    let error = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| read_blocking(&reader.tcp, HOLDER, span, &landing));
+        std::thread::sleep(Duration::from_millis(250));
+        drop(object);
+        reading.join().unwrap().unwrap_err()
+    });
+    assert!(matches!(error, TransportError::Revoked { .. }), "{error}");
+    assert!(Read::new(span, &landing, 0..8).is_ok(), "a chunk is kept that may be anything");
+}
+
+#[test]
 fn what_is_still_arriving_is_waited_for_and_passed_on() {
     let (middle, holder) = pair();
     let last = node(options(3));

@@ -6,6 +6,7 @@ use rayline_benches::core::BENCHES as CORE;
 use rayline_benches::process::BENCHES as PROCESS;
 use rayline_benches::rl::BENCHES as RL;
 use rayline_benches::sim::BENCHES as SIM;
+use rayline_benches::transport::BENCHES as TRANSPORT;
 use rayline_benches::{Bench, all, compare, probe};
 use std::panic::catch_unwind;
 use std::path::PathBuf;
@@ -53,6 +54,11 @@ enum Command {
         /// Metrics to measure; all where none is named
         metrics: Vec<String>,
     },
+    /// Objects between peers
+    Transport {
+        /// Metrics to measure; all where none is named
+        metrics: Vec<String>,
+    },
     /// The names of all metrics
     List,
     /// How much better one file of metrics is than another
@@ -82,6 +88,10 @@ fn obey(args: Args) -> Result<()> {
         Command::Process { metrics } => run(PROCESS, &metrics, args.reps),
         Command::Rl { metrics } => run(RL, &metrics, args.reps),
         Command::Sim { metrics } => run(SIM, &metrics, args.reps),
+        /// Metrics to measure; all where none is named
+        metrics: Vec<String>,
+    },
+        Command::Transport { metrics } => run(TRANSPORT, &metrics, args.reps),
         Command::List => {
             all().iter().for_each(|bench| println!("{}.{}", bench.suite, bench.name));
             Ok(())

@@ -93,9 +93,13 @@ impl Drop for Pull {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.interests -= 1;
-        let is_last = state.interests == 0 && state.outcome.is_none();
+        if state.interests > 0 {
+            return;
+        }
+        // The puller may hold the shared part a little longer: the object's place shall not wait for that.
+        let outcome = state.outcome.take();
         drop(state);
-        if is_last {
+        if outcome.is_none() {
             // A puller that is gone has nothing left to cancel.
             let _ = self.shared.puller.send(Event::Cancel { pull: self.shared.id });
         }

@@ -189,7 +189,8 @@ impl Machine {
         let Self { limits, budget, pulls, .. } = self;
         let Some(pull) = pulls.get_mut(&key) else { return Ok(None) };
         let Stage::Running { extent, in_flight } = &mut pull.stage else { return Ok(None) };
-        if extent.is_complete() {
+        // The last read has let go of its claim by then, so that the place may be used again as soon as this is told.
+        if *in_flight == 0 && extent.is_complete() {
             let extent = extent.clone();
             self.end(key, Ok(extent));
             return Ok(None);
@@ -255,10 +256,13 @@ impl Machine {
         if let Stage::Running { .. } = pull.stage {
             self.admitted_bytes -= pull.len;
         }
+        let OnePull { len, shared, stage, .. } = pull;
+        // Before anybody hears of it: the place is then held by those alone who hold the outcome.
+        drop(stage);
         if outcome.is_ok() {
-            pull.shared.advance(pull.len);
+            shared.advance(len);
         }
-        pull.shared.finish(outcome);
+        shared.finish(outcome);
     }
 }
 

@@ -40,7 +40,7 @@ pub enum Status {
     Revoked,
     /// Never within bounds.
     OutOfBounds,
-    /// The holder is still receiving them; what came is good.
+    /// The holder is still receiving them; the generation holds, so that what came is good.
     NotYet,
 }
 

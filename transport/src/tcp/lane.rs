@@ -131,6 +131,8 @@ struct Asked {
     request: u64,
     /// The next byte to come, from the start of the span.
     next: u64,
+    /// Where chunks begin that came whole. They count as there only when the holder says that they were valid.
+    received: Vec<u64>,
     /// The first chunk with a wrong checksum. Known as corrupt only at the end: it may be revoked instead.
     corrupt: Option<u64>,
 }
@@ -207,7 +209,7 @@ impl Reader {
         self.request += 1;
         let message = encode_read(self.request, job.read.wanted());
         let next = job.read.claim().bytes().start;
-        self.asked.push_back(Asked { job, request: self.request, next, corrupt: None });
+        self.asked.push_back(Asked { job, request: self.request, next, received: vec![], corrupt: None });
         stream.write_all(&message).map_err(|error| self.gone(error))
     }
 
@@ -277,7 +279,7 @@ impl Asked {
         if header.checksum.is_some_and(|checksum| checksum != crc32c::crc32c(received)) {
             self.corrupt.get_or_insert(at);
         } else {
-            claim.arrive(at);
+            self.received.push(at);
         }
         self.next += len as u64;
         Ok(Ok(()))
@@ -289,15 +291,23 @@ impl Asked {
         let denied = match status {
             Status::Revoked => Denied::Revoked,
             Status::OutOfBounds => Denied::OutOfBounds,
-            Status::NotYet => Denied::NotYet,
+            Status::NotYet => {
+                self.arrive();
+                Denied::NotYet
+            }
             Status::Whole if self.next < read.claim().bytes().end => {
                 return Err(TransportError::Protocol { peer, what: "it says that it is done before it is" });
             }
             Status::Whole => {
+                self.arrive();
                 let corrupt = self.corrupt.map(|at| TransportError::Corrupt { peer, span: read.wanted(), at });
                 return Ok(corrupt.map_or(Ok(()), Err));
             }
         };
         Ok(Err(read.denied(peer, denied)))
+    }
+
+    fn arrive(&self) {
+        self.received.iter().for_each(|at| self.job.read.claim().arrive(*at));
     }
 }

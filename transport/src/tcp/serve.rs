@@ -139,7 +139,7 @@ impl Server {
         while at < end {
             let len = (end - at).min(CHUNK_BYTES);
             if let Err(denied) = self.send_chunk(request, &span, at, len)? {
-                return Ok(status(denied));
+                return Ok(if span.is_live() { status(denied) } else { Status::Revoked });
             }
             at += len;
         }
