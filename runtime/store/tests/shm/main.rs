@@ -1,0 +1,6 @@
+//! The store of one machine, with clients in this process and in others.
+
+#![allow(clippy::unwrap_used)]
+
+mod basics;
+mod process;
