@@ -3,7 +3,6 @@
 use super::key::ObjectKey;
 use crate::CodecError;
 use std::io;
-use std::path::PathBuf;
 
 /// Why the store couldn't do something.
 #[derive(Debug, thiserror::Error)]
@@ -71,16 +70,6 @@ pub enum StoreError {
         what: &'static str,
         /// What was found.
         found: u64,
-    },
-    /// A file of a spilled object is gone or cut.
-    #[error("the spilled object {key} can't be read from {}: {source}", path.display())]
-    Restore {
-        /// The object.
-        key: ObjectKey,
-        /// The file.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
     },
     /// The value can't be encoded.
     #[error(transparent)]

@@ -3,8 +3,10 @@
 use super::ClientId;
 use super::chunks::Kind;
 use super::error::StoreError;
+use super::room::Room;
 use super::shared::Shared;
 use super::slot::{CLIENTS_MAX, Phase};
+use super::spill::Spill;
 use super::wire::{Hello, Reply, Request};
 use std::io;
 use std::net::Shutdown;
@@ -26,16 +28,16 @@ pub(crate) struct Keeper {
     pub(crate) patience: Duration,
     /// Of client `n` at place `n`; `None` where there is none.
     clients: Mutex<Vec<Option<UnixStream>>>,
-    /// Held by whoever makes room.
-    room: Mutex<()>,
+    /// Held by whoever makes room, or brings objects back.
+    room: Mutex<Room>,
     /// From when the store is gone, while its clients may live on.
     is_closed: AtomicBool,
 }
 
 impl Keeper {
-    pub(crate) fn new(shared: Arc<Shared>, patience: Duration) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, patience: Duration, spill: Spill) -> Self {
         let clients = Mutex::new((0..CLIENTS_MAX).map(|_| None).collect());
-        Self { shared, patience, clients, room: Mutex::new(()), is_closed: AtomicBool::new(false) }
+        Self { shared, patience, clients, room: Mutex::new(Room::new(spill)), is_closed: AtomicBool::new(false) }
     }
 
     pub(crate) fn hello(&self, client: ClientId) -> Hello {
@@ -67,11 +69,13 @@ impl Keeper {
 
     /// Does what a client asks for.
     pub(crate) fn handle(&self, client: ClientId, request: Request) -> Reply {
-        let _room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-        match request {
-            Request::Grant { chunks } => self.grant(client, chunks),
-            Request::Restore { .. } | Request::Delete { .. } => Reply::Absent,
-        }
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = match request {
+            Request::Grant { chunks } => room.grant(&self.shared, chunks, client).map(|head| Reply::Granted { head }),
+            Request::Restore { slot, generation } => room.restore(&self.shared, slot, generation),
+            Request::Delete { slot, generation } => Ok(room.delete(&self.shared, slot, generation)),
+        };
+        done.unwrap_or_else(|error| reply_of(&error))
     }
 
     /// Makes good what a client left when it ended, however it did, and lets another have its number.
@@ -107,18 +111,6 @@ impl Keeper {
         }
     }
 
-    fn grant(&self, client: ClientId, chunks: usize) -> Reply {
-        let wanted = chunks.saturating_mul(self.shared.table.geometry().chunk_bytes);
-        if chunks == 0 || chunks > self.shared.table.geometry().chunks {
-            return Reply::Full { wanted };
-        }
-        match self.shared.take(chunks, 0, client) {
-            Ok(Some(head)) => Reply::Granted { head },
-            Ok(None) => Reply::Full { wanted },
-            Err(error) => reply_of(&error),
-        }
-    }
-
     fn clients(&self) -> MutexGuard<'_, Vec<Option<UnixStream>>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,6 +119,7 @@ impl Keeper {
 /// What a client is told of an error.
 fn reply_of(error: &StoreError) -> Reply {
     match error {
+        StoreError::ObjectStoreFull { wanted, .. } => Reply::Full { wanted: *wanted },
         StoreError::NoMemory { wanted } => Reply::NoMemory { wanted: *wanted },
         StoreError::DiskFull { wanted } => Reply::DiskFull { wanted: *wanted },
         StoreError::Io(source) => Reply::Failed { errno: errno(source) },

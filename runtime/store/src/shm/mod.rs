@@ -41,10 +41,14 @@ mod options;
 #[cfg(not(loom))]
 mod pins;
 #[cfg(not(loom))]
+mod room;
+#[cfg(not(loom))]
 mod segment;
 #[cfg(not(loom))]
 mod shared;
 mod slot;
+#[cfg(not(loom))]
+mod spill;
 #[cfg(not(loom))]
 mod store;
 #[cfg(not(loom))]

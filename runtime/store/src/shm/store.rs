@@ -9,6 +9,7 @@ use super::keeper::{Keeper, NEAR};
 use super::options::StoreOptions;
 use super::segment::{self, Segment};
 use super::shared::Shared;
+use super::spill::Spill;
 use super::table::Table;
 use super::wire::{self, Request};
 use rustix::rand::GetRandomFlags;
@@ -20,7 +21,7 @@ use std::thread::{self, JoinHandle};
 
 /// The object store of a machine: see the [module](super).
 ///
-/// When it is dropped, its clients keep what they view, and everything that needs the store gives
+/// When it is dropped, its clients in other processes keep what they view, and what needs the store gives them
 /// [`StoreError::Gone`].
 #[derive(Debug)]
 pub struct Store {
@@ -30,7 +31,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes an empty store.
+    /// Makes an empty store. What stores that are dead left in the spill folders is taken away.
     ///
     /// # Errors
     /// [`StoreError::NoMemory`] if there is none for the table, [`StoreError::Io`].
@@ -41,7 +42,8 @@ impl Store {
         let table = Table::create(geometry, u64::from_ne_bytes(seed))?;
         let file = segment::create_file("rayline-store", geometry.bytes())?;
         let shared = Shared { table, segment: Segment::open(file, geometry.bytes())? };
-        let keeper = Arc::new(Keeper::new(Arc::new(shared), options.patience));
+        let spill = Spill::open(&options.spill_dirs, u64::from_ne_bytes(seed), options.spill_spare_bytes)?;
+        let keeper = Arc::new(Keeper::new(Arc::new(shared), options.patience, spill));
         let near = Client::near(keeper.clone(), keeper.hello(NEAR));
         let warming = (options.warm_bytes > 0).then(|| {
             let keeper = keeper.clone();
