@@ -4,6 +4,7 @@ pub mod compare;
 pub mod core;
 pub mod metric;
 pub mod rl;
+pub mod store;
 
 pub use core::probe;
 use metric::Metric;
@@ -21,5 +22,5 @@ pub struct Bench {
 
 /// All metrics, in the order in which they are measured.
 pub fn all() -> Vec<Bench> {
-    core::BENCHES.iter().chain(rl::BENCHES).copied().collect()
+    core::BENCHES.iter().chain(rl::BENCHES).chain(store::BENCHES).copied().collect()
 }

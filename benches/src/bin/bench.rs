@@ -4,7 +4,8 @@ use anyhow::{Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use rayline_benches::core::BENCHES as CORE;
 use rayline_benches::rl::BENCHES as RL;
-use rayline_benches::{Bench, all, compare, probe};
+use rayline_benches::store::BENCHES as STORE;
+use rayline_benches::{Bench, all, compare, probe, store};
 use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +42,11 @@ enum Command {
         /// Metrics to measure; all where none is named
         metrics: Vec<String>,
     },
+    /// The shared-memory object store
+    Store {
+        /// Metrics to measure; all where none is named
+        metrics: Vec<String>,
+    },
     /// The names of all metrics
     List,
     /// How much better one file of metrics is than another
@@ -52,6 +58,8 @@ enum Command {
     },
     #[command(hide = true, name = "probe-process")]
     Probe,
+    #[command(hide = true, name = "probe-store")]
+    ProbeStore { socket: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -68,6 +76,7 @@ fn obey(args: Args) -> Result<()> {
     match args.command {
         Command::Core { metrics } => run(CORE, &metrics, args.reps),
         Command::Rl { metrics } => run(RL, &metrics, args.reps),
+        Command::Store { metrics } => run(STORE, &metrics, args.reps),
         Command::List => {
             all().iter().for_each(|bench| println!("{}.{}", bench.suite, bench.name));
             Ok(())
@@ -77,6 +86,7 @@ fn obey(args: Args) -> Result<()> {
             Ok(())
         }
         Command::Probe => probe(),
+        Command::ProbeStore { socket } => store::probe(&socket),
     }
 }
 

@@ -32,6 +32,8 @@
 
 // The four crates that may: see `docs/architecture.md`. Each block says what it relies on.
 #![allow(unsafe_code)]
+// Under loom only the lock-free types are built, without what uses them.
+#![cfg_attr(loom, allow(dead_code))]
 
 #[cfg(target_endian = "big")]
 compile_error!("buffers travel as they lie in memory, and that must be little endian");

@@ -36,6 +36,8 @@ mod info;
 #[cfg(not(loom))]
 mod keeper;
 mod key;
+#[cfg(all(test, loom))]
+mod loom_models;
 #[cfg(not(loom))]
 mod options;
 #[cfg(not(loom))]

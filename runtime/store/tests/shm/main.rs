@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod basics;
+mod model;
 mod process;
 mod spill;
