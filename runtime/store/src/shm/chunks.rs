@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn extent(chunks: Chunks<'_>, len: usize, owner: ClientId) -> usize {
-        let claim = chunks.claim(len, 0, Want::Any, owner).unwrap();
+        let claim = chunks.claim(len, 0, Want::Any, owner).expect("there are as many");
         chunks.settle(&claim);
         claim.chunks.start
     }

@@ -2,7 +2,7 @@
 
 use super::key::ObjectKey;
 use super::slot::{Phase, Slot};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 #[cfg(not(loom))]
 const WAYS: usize = 8;
@@ -81,8 +81,10 @@ impl<'a> Index<'a> {
     /// Takes the entry of a slot out.
     pub(crate) fn remove(self, key: ObjectKey, slot: u32) {
         let hash = key.hash(self.seed);
-        for entry in self.entries(hash) {
-            let _ = entry.compare_exchange(entry_of(hash, slot), 0, Ordering::AcqRel, Ordering::Relaxed);
+        let own = entry_of(hash, slot);
+        if let Some(entry) = self.entries(hash).find(|entry| entry.load(Ordering::Relaxed) == own) {
+            // Who sweeps after a dead client may have been faster.
+            let _ = entry.compare_exchange(own, 0, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 
@@ -101,22 +103,27 @@ impl<'a> Index<'a> {
     fn enter(self, key: ObjectKey, slot: u32) -> Result<&'a AtomicU64, Refused> {
         let hash = key.hash(self.seed);
         let new = entry_of(hash, slot);
-        let [first, second] = self.pair(hash);
-        let count = |bucket: &Bucket| bucket.0.iter().filter(|entry| entry.load(Ordering::Relaxed) != 0).count();
-        let emptier = if count(first) <= count(second) { [first, second] } else { [second, first] };
         let enters = |entry: &&AtomicU64| {
             entry.load(Ordering::Relaxed) == 0
                 && entry.compare_exchange(0, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         };
+        let [first, second] = self.pair(hash);
+        // While the first bucket is half empty, it doesn't matter which is the emptier one.
+        if let Some(entry) = first.0[..WAYS / 2].iter().find(enters) {
+            return Ok(entry);
+        }
+        let count = |bucket: &Bucket| bucket.0.iter().filter(|entry| entry.load(Ordering::Relaxed) != 0).count();
+        let emptier = if count(first) <= count(second) { [first, second] } else { [second, first] };
         emptier.into_iter().flat_map(|bucket| &bucket.0).find(enters).ok_or(Refused::Full)
     }
 
-    /// Another slot with an object of the key, or soon to have one. Reads by read-modify-writes: of two that enter one
-    /// key at once, at least one sees the other.
+    /// Another slot with an object of the key, or soon to have one. Own entries are written before this fence and those
+    /// of others read after it, so of two that enter one key at once, at least one sees the other.
     fn rival(self, key: ObjectKey, own: u32) -> Option<(u32, Phase)> {
+        fence(Ordering::SeqCst);
         let hash = key.hash(self.seed);
         self.entries(hash).find_map(|entry| {
-            let slot = slot_of(entry.fetch_or(0, Ordering::AcqRel), hash)?;
+            let slot = slot_of(entry.load(Ordering::Acquire), hash)?;
             let other = self.slots.get(slot as usize).filter(|_| slot != own)?;
             let (found, phase) = read(other);
             (found == key && !matches!(phase, Phase::Vacant | Phase::Doomed)).then_some((slot, phase))

@@ -70,7 +70,7 @@ fn a_deleted_object_is_freed_once_and_after_the_last_view() {
             thread::spawn(move || object.view(client))
         });
         object.delete(word);
-        viewers.map(|viewer| viewer.join().unwrap());
+        viewers.into_iter().for_each(|viewer| viewer.join().unwrap());
         assert_eq!(object.slot.word().phase(), Phase::Vacant);
     });
 }

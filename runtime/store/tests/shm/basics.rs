@@ -160,15 +160,15 @@ fn many_threads_put_view_and_delete() {
             let client = &clients[thread as usize % 3];
             scope.spawn(move || {
                 for round in 0..3000_u128 {
-                    let key = thread << 32 | round;
-                    let byte = (key * 31 >> 3) as u8;
+                    let key = (thread << 32) | round;
+                    let byte = ((key * 31) >> 3) as u8;
                     fill(client, key, 100 + (round as usize * 7919) % 60_000, byte).unwrap();
-                    let other = ObjectKey::from((thread + 1) % 6 << 32 | round.saturating_sub(1));
+                    let other = ObjectKey::from((((thread + 1) % 6) << 32) | round.saturating_sub(1));
                     if let Some(view) = client.get(&other).unwrap() {
                         assert!(view.windows(2).all(|pair| pair[0] == pair[1]), "seen while it changed");
                     }
                     if round >= 8 {
-                        assert!(client.delete(&ObjectKey::from(thread << 32 | (round - 8))).unwrap());
+                        assert!(client.delete(&ObjectKey::from((thread << 32) | (round - 8))).unwrap());
                     }
                 }
             });

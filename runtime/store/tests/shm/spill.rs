@@ -156,8 +156,7 @@ fn threads_get_and_delete_while_others_spill() {
     let store = Store::create(options(&[&folder])).unwrap();
     let clients = [store.client(), connect(&store), connect(&store)];
     std::thread::scope(|scope| {
-        for thread in 0..3 {
-            let client = &clients[thread];
+        for (thread, client) in clients.iter().enumerate() {
             scope.spawn(move || {
                 for round in 0..60 {
                     let number = round * 3 + thread;
