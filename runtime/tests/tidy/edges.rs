@@ -30,7 +30,11 @@ const EDGES: &[Edges] = &[
     },
     Edges { package: "rayline-rl", may: &["rayline", "rayline-gpu"], tests_may: &[] },
     Edges { package: "rayline-examples", may: &["rayline", "rayline-rl", "rayline-gpu"], tests_may: &[] },
-    Edges { package: "rayline-benches", may: &["rayline", "rayline-rl", "rayline-gpu"], tests_may: &[] },
+    Edges {
+        package: "rayline-benches",
+        may: &["rayline", "rayline-rl", "rayline-store", "rayline-gpu"],
+        tests_may: &[],
+    },
 ];
 
 /// DESIGN §3: a package names those of the workspace that `EDGES` lets it name.
