@@ -6,6 +6,7 @@ pub mod metric;
 pub mod process;
 pub mod rl;
 pub mod sim;
+pub mod store;
 pub mod transport;
 
 pub use core::probe;
@@ -24,6 +25,6 @@ pub struct Bench {
 
 /// All metrics, in the order in which they are measured.
 pub fn all() -> Vec<Bench> {
-    let suites = [core::BENCHES, process::BENCHES, rl::BENCHES, sim::BENCHES, transport::BENCHES];
+    let suites = [core::BENCHES, process::BENCHES, rl::BENCHES, sim::BENCHES, store::BENCHES, transport::BENCHES];
     suites.into_iter().flatten().copied().collect()
 }

@@ -6,8 +6,9 @@ use rayline_benches::core::BENCHES as CORE;
 use rayline_benches::process::BENCHES as PROCESS;
 use rayline_benches::rl::BENCHES as RL;
 use rayline_benches::sim::BENCHES as SIM;
+use rayline_benches::store::BENCHES as STORE;
 use rayline_benches::transport::BENCHES as TRANSPORT;
-use rayline_benches::{Bench, all, compare, probe};
+use rayline_benches::{Bench, all, compare, probe, store};
 use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -54,6 +55,11 @@ enum Command {
         /// Metrics to measure; all where none is named
         metrics: Vec<String>,
     },
+    /// The shared-memory object store
+    Store {
+        /// Metrics to measure; all where none is named
+        metrics: Vec<String>,
+    },
     /// Objects between peers
     Transport {
         /// Metrics to measure; all where none is named
@@ -70,6 +76,8 @@ enum Command {
     },
     #[command(hide = true, name = "probe-process")]
     Probe,
+    #[command(hide = true, name = "probe-store")]
+    ProbeStore { socket: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -88,9 +96,7 @@ fn obey(args: Args) -> Result<()> {
         Command::Process { metrics } => run(PROCESS, &metrics, args.reps),
         Command::Rl { metrics } => run(RL, &metrics, args.reps),
         Command::Sim { metrics } => run(SIM, &metrics, args.reps),
-        /// Metrics to measure; all where none is named
-        metrics: Vec<String>,
-    },
+        Command::Store { metrics } => run(STORE, &metrics, args.reps),
         Command::Transport { metrics } => run(TRANSPORT, &metrics, args.reps),
         Command::List => {
             all().iter().for_each(|bench| println!("{}.{}", bench.suite, bench.name));
@@ -101,6 +107,7 @@ fn obey(args: Args) -> Result<()> {
             Ok(())
         }
         Command::Probe => probe(),
+        Command::ProbeStore { socket } => store::probe(&socket),
     }
 }
 

@@ -27,11 +27,13 @@
 //! as `serde_json::Value` are refused, with an error that says what to do ([`CodecError`]). Its layout is written down
 //! at the head of `src/codec/mod.rs`.
 //!
-//! The crate knows nothing of owners, tasks or leases. Not here yet: segments of shared memory, which will hand out
-//! regions backed by mappings ([`Region::from_raw_parts`]).
+//! The crate knows nothing of owners, tasks or leases. [`shm`] is the store of one machine: objects in shared memory,
+//! which every process of the machine sees as regions, without a copy.
 
 // The four crates that may: see `docs/src/architecture.md`. Each block says what it relies on.
 #![allow(unsafe_code)]
+// Under loom only the lock-free types are built, without what uses them.
+#![cfg_attr(loom, allow(dead_code))]
 
 #[cfg(target_endian = "big")]
 compile_error!("buffers travel as they lie in memory, and that must be little endian");
@@ -41,6 +43,8 @@ mod codec;
 mod element;
 mod region;
 mod region_mut;
+pub mod shm;
+mod sync;
 mod tensor;
 
 pub use buf::{Buf, ViewError};

@@ -1,0 +1,8 @@
+//! The store of one machine, with clients in this process and in others.
+
+#![allow(clippy::unwrap_used)]
+
+mod basics;
+mod model;
+mod process;
+mod spill;
