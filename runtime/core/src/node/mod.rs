@@ -250,14 +250,23 @@ impl Node {
     fn lend_cpus(&mut self, lease: LeaseId, out: &mut Out<Action>) {
         let Some((home, pool)) = self.home_of(lease) else { return };
         let held = pool.leases.get_mut(&lease).expect("NODE-2: a lease is at home");
-        if held.cpus != Cpus::Held {
-            self.counters.stale += 1;
-            return;
+        match &held.cpus {
+            Cpus::Held => {
+                let cpus = held.grant.split_cpus();
+                held.cpus = Cpus::Lent(Demand::cpus(cpus.cpu()));
+                pool.ledger.release(&cpus);
+            }
+            // It blocks again before it has them back: nothing is kept for it any more.
+            Cpus::Retaking(demand) => {
+                held.cpus = Cpus::Lent(demand.clone());
+                pool.forget(Claim::Cpus(lease));
+            }
+            Cpus::Lent(_) => {
+                self.counters.stale += 1;
+                return;
+            }
         }
-        let cpus = held.grant.split_cpus();
-        held.cpus = Cpus::Lent(Demand::cpus(cpus.cpu()));
         pool.note(lease);
-        pool.ledger.release(&cpus);
         self.serve(home, out);
     }
 

@@ -60,7 +60,13 @@ pub(super) enum Hold {
     Reclaiming,
 }
 
-/// Where a lease's CPUs are: `Held -- LendCpus --> Lent -- RetakeCpus --> Retaking -- CPUs are free --> Held`.
+/// Where a lease's CPUs are.
+///
+/// ```text
+///   Held -- LendCpus --> Lent -- RetakeCpus --> Retaking -- CPUs are free --> Held
+///                         ^                        |
+///                         +------- LendCpus -------+
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cpus {
     Held,
