@@ -114,11 +114,8 @@ impl Head {
             }
             members::Event::Leave { node } => {
                 info!(%node, "a node leaves");
+                self.bury(node, NodeState::Left);
                 self.tell_members(desk, event);
-                self.gone
-                    .iter_mut()
-                    .filter(|(gone, ..)| *gone == node)
-                    .for_each(|(.., state)| *state = NodeState::Left);
                 desk.send_by(from, Address::Node(node), Letter::Farewell);
             }
             other => warn!(%from, ?other, "an event that no node may tell"),
@@ -178,16 +175,22 @@ impl Head {
     }
 
     fn node_died(&mut self, desk: &mut Desk, node: NodeId) {
-        warn!(%node, "node is dead");
-        if let Some(seen) = self.nodes.remove(&node) {
-            self.gone.push_back((node, seen, NodeState::Dead));
-            if self.gone.len() > GONE_MAX {
-                self.gone.pop_front();
-            }
+        if self.bury(node, NodeState::Dead) {
+            warn!(%node, "node is dead");
         }
         self.tell_controller(desk, controller::Event::NodeDied { node });
         self.tell_owners(desk, &Letter::Owner(owner::Event::NodeDied { node }));
         self.tell_nodes(desk, &Letter::NodeDied(node));
+    }
+
+    /// Remembers for a while that a node was here; `false` where that is done already.
+    fn bury(&mut self, node: NodeId, state: NodeState) -> bool {
+        let Some(seen) = self.nodes.remove(&node) else { return false };
+        self.gone.push_back((node, seen, state));
+        if self.gone.len() > GONE_MAX {
+            self.gone.pop_front();
+        }
+        true
     }
 
     fn tell_owners(&self, desk: &mut Desk, letter: &Letter) {

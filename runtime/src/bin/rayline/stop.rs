@@ -26,7 +26,10 @@ impl Stop {
         if home.running()?.as_ref() != Some(&running) {
             return Err(nothing());
         }
-        pidfd_send_signal(&process, Signal::TERM).map_err(|errno| Failure::failed(&std::io::Error::from(errno)))?;
+        // A process that is halted hears the first only after the second.
+        for signal in [Signal::TERM, Signal::CONT] {
+            pidfd_send_signal(&process, signal).map_err(|errno| Failure::failed(&std::io::Error::from(errno)))?;
+        }
         let until = Instant::now() + Duration::from_secs(self.timeout);
         loop {
             let left = until.saturating_duration_since(Instant::now());
