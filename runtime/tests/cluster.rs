@@ -2,6 +2,14 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "command")]
 
+use rayline::cluster::{Address, Envelope, HEAD, Keys, Letter, Post, PostError};
+use rayline_core::controller::{self, ActorSpec, Strategy};
+use rayline_core::ids::{ActorId, GroupId, NodeId, OwnerId, RequestId};
+use rayline_core::members;
+use rayline_core::resources::{Amount, Demand};
+use rayline_core::{node, owner};
+use rayline_transport::tcp::{Options, Tcp};
+use rayline_transport::{Event, PeerId, Regions};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -102,6 +110,64 @@ impl Drop for Home {
         }
         let _ = std::fs::remove_dir_all(&self.path);
     }
+}
+
+/// An owner's process, as the cluster sees it: letters that it sends, and that come.
+struct Owner {
+    post: Post,
+    events: tokio::sync::mpsc::Receiver<Event>,
+}
+
+const OWNER: OwnerId = OwnerId(9);
+
+impl Owner {
+    /// An owner that has joined on node 1, which is the head's.
+    fn join(head: &Home) -> Owner {
+        let keys = Keys::read(&head.file("secret")).unwrap();
+        let options = Options::loopback(PeerId(99), keys.cluster, keys.secret);
+        let (tcp, events) = Tcp::bind(options, Regions::new()).unwrap();
+        tcp.introduce(HEAD, head.address().parse().unwrap());
+        let mut owner = Owner { post: Post::new(tcp), events };
+        owner.send(Address::Head, Letter::Members(members::Event::OwnerJoin { owner: OWNER, node: NodeId(1) }));
+        let Letter::OwnerWelcome { nodes, dead } = owner.next() else { panic!("no welcome") };
+        assert_eq!((nodes[0].0, nodes[0].1.address.to_string(), dead), (NodeId(1), head.address(), vec![]));
+        owner
+    }
+
+    fn send(&mut self, to: Address, letter: Letter) {
+        self.post.send_by(HEAD, Envelope { to, letter }).unwrap();
+    }
+
+    fn control(&mut self, event: controller::Event) {
+        self.send(Address::Head, Letter::Controller(event));
+    }
+
+    fn request(&mut self, seq: u64, cpus: u32) {
+        let request = RequestId { owner: OWNER, seq };
+        let event = node::Event::RequestLease { request, demand: cpu(cpus), bundle: None, revocable: false };
+        self.send(Address::Node(NodeId(1)), Letter::Node(event));
+    }
+
+    /// The next letter to the owner.
+    fn next(&mut self) -> Letter {
+        let begin = Instant::now();
+        while begin.elapsed() < SOON {
+            match self.events.try_recv() {
+                Ok(Event::Frame { bytes, .. }) => {
+                    let envelope = Post::open(&bytes).unwrap();
+                    assert_eq!(envelope.to, Address::Owner(OWNER));
+                    return envelope.letter;
+                }
+                Ok(Event::Down { error, .. }) => panic!("{error}"),
+                _ => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+        panic!("no letter comes")
+    }
+}
+
+fn cpu(cpus: u32) -> Demand {
+    Demand::cpus(Amount::from_units(cpus))
 }
 
 fn text(output: &Output) -> String {
@@ -236,4 +302,52 @@ fn lists_and_the_doctor_speak_json() {
     assert!(found.as_array().unwrap().iter().any(|found| found["what"] == "shared memory" && found["state"] == "good"));
     let script = head.run(&["completions", "bash"]);
     assert!(text(&script).contains("_rayline"));
+}
+
+#[test]
+fn what_owners_ask_for_is_given_and_shown() {
+    let head = Home::head("owner");
+    let mut owner = Owner::join(&head);
+    let group = GroupId { owner: OWNER, seq: 1 };
+    owner.control(controller::Event::ReserveGroup { group, bundles: vec![cpu(1)], strategy: Strategy::Pack });
+    assert_eq!(owner.next(), Letter::Owner(owner::Event::GroupReady { group, nodes: vec![NodeId(1)] }));
+    let groups = head.json(&["list", "groups", "--json"]);
+    assert_eq!((&groups[0]["is_ready"], &groups[0]["nodes"][0]), (&Value::Bool(true), &Value::from("n1")));
+
+    owner.request(1, 1);
+    let Letter::Owner(owner::Event::LeaseGranted { lease, .. }) = owner.next() else { panic!("no lease") };
+    owner.request(2, 2);
+    let begin = Instant::now();
+    let waiting = loop {
+        let status = head.json(&["status", "--json"]);
+        if let Some(row) = status["waiting"].get(0) {
+            assert_eq!((status["used"]["cpu"].as_f64(), status["nodes"][0]["leases"].as_u64()), (Some(2.0), Some(1)));
+            break row.clone();
+        }
+        assert!(begin.elapsed() < SOON, "nothing waits: {status}");
+    };
+    assert_eq!((&waiting["who"], &waiting["demand"]["cpu"]), (&Value::from("leases on n1"), &Value::from(2.0)));
+    let cancelled = node::Event::CancelRequest { request: RequestId { owner: OWNER, seq: 2 } };
+    owner.send(Address::Node(NodeId(1)), Letter::Node(cancelled));
+    owner.send(Address::Node(NodeId(1)), Letter::Node(node::Event::ReturnLease { lease }));
+
+    // No worker runs there, so that an actor ends as soon as it starts.
+    let actor = ActorId { owner: OWNER, seq: 1 };
+    let spec = ActorSpec { demand: cpu(1), name: Some("learner".into()), ..ActorSpec::default() };
+    owner.control(controller::Event::CreateActor { actor, spec });
+    assert_eq!(owner.next(), Letter::Wanted(controller::Action::ActorCreated { actor }));
+    assert!(matches!(owner.next(), Letter::Wanted(controller::Action::ActorDead { .. })));
+    let actors = head.json(&["list", "actors", "--json"]);
+    assert_eq!((&actors[0]["name"], &actors[0]["state"]), (&Value::from("learner"), &Value::from("dead")));
+
+    let name = "x".repeat(1 << 20);
+    let lookup = controller::Event::LookupActor { request: RequestId { owner: OWNER, seq: 3 }, name };
+    let envelope = Envelope { to: Address::Head, letter: Letter::Controller(lookup) };
+    assert!(matches!(owner.post.send_by(HEAD, envelope), Err(PostError::TooLarge { .. })));
+
+    owner.send(Address::Head, Letter::Members(members::Event::OwnerClosed { owner: OWNER }));
+    let begin = Instant::now();
+    while head.json(&["list", "groups", "--json"]) != Value::Array(vec![]) {
+        assert!(begin.elapsed() < SOON, "the group of a dead owner stays");
+    }
 }

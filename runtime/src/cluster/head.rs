@@ -97,8 +97,7 @@ impl Head {
     /// life of an earlier head: it is over.
     fn members_event(&mut self, desk: &mut Desk, from: PeerId, event: members::Event) {
         let speaker = match &event {
-            members::Event::Heartbeat { node, .. } | members::Event::OwnerJoin { node, .. } => Some(*node),
-            members::Event::Leave { node } => Some(*node),
+            members::Event::Heartbeat { node, .. } | members::Event::Leave { node } => Some(*node),
             _ => None,
         };
         if let Some(node) = speaker
