@@ -47,6 +47,9 @@ mod stream;
 mod task;
 mod wait;
 
+/// What the command `rayline` is made of. No part of the public interface.
+#[doc(hidden)]
+pub mod cluster;
 #[doc(hidden)]
 pub mod internal;
 

@@ -58,6 +58,11 @@ pub struct Limits {
     pub fence_after: Duration,
     /// Members: how long a node may be silent before it is dead.
     pub dead_after: Duration,
+    /// Member: how long after its connection with the controller has ended a node ends itself, unless a heartbeat sent since
+    /// is acknowledged. Less than [`Limits::closed_dead_after`].
+    pub closed_fence_after: Duration,
+    /// Members: how long a node may be silent after its own side has ended its connection before it is dead.
+    pub closed_dead_after: Duration,
     /// Member: heartbeats remembered until they are acknowledged, the oldest forgotten first.
     pub heartbeats_unanswered_max: usize,
     /// Controller: actors not dead. A creation beyond it is refused.
@@ -99,6 +104,8 @@ impl Default for Limits {
             heartbeat_every: Duration::from_millis(500),
             fence_after: Duration::from_secs(4),
             dead_after: Duration::from_secs(5),
+            closed_fence_after: Duration::from_millis(300),
+            closed_dead_after: Duration::from_millis(400),
             heartbeats_unanswered_max: 64,
             actors_max: 1 << 20,
             dead_actors_max: 100_000,

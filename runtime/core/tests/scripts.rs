@@ -299,6 +299,7 @@ fn run_members(name: &str) {
             "owner-join" => OwnerJoin { owner: command.owner(0), node: command.node(1) },
             "owner-closed" => OwnerClosed { owner: command.owner(0) },
             "leave" => Leave { node: command.node(0) },
+            "closed" => Closed { node: command.node(0) },
             "timer" => Timer { token: command.token(0) },
             other => panic!("no such command: {other}"),
         };
@@ -331,6 +332,7 @@ fn run_member(name: &str) {
             "refused" => Refused { why: members::JoinRefusal::LifeOver },
             "ack" => Ack { beat: command.number("beat", 1) },
             "fenced" => Fenced,
+            "disconnected" => Disconnected,
             "timer" => Timer { token: command.token(0) },
             other => panic!("no such command: {other}"),
         };

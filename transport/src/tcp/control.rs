@@ -53,7 +53,10 @@ pub fn send(shared: &Arc<Shared>, peer: PeerId, frame: Vec<u8>) -> Result<(), Tr
     let mut peers = shared.peers();
     let entry = peers.find(peer).ok_or(TransportError::gone(peer, "this endpoint is closed"))?;
     if let Control::Idle = entry.control {
-        let address = entry.address.ok_or(TransportError::PeerUnknown { peer })?;
+        let Some(address) = entry.address else {
+            peers.forget_stranger(peer);
+            return Err(TransportError::PeerUnknown { peer });
+        };
         let (queue, rest) = mpsc::channel(shared.limits.frames_queued_max);
         entry.control = Control::Dialling { queue, rest };
         shared.runtime.spawn(dial(shared.clone(), peer, address));
@@ -147,18 +150,23 @@ async fn run(shared: &Shared, socket: TcpStream, connection: Connection) {
         error = receive(shared, peer, reader) => error,
         error = transmit(shared, peer, writer, rest) => error,
     };
-    let is_present = shared.peers().find(peer).is_some_and(|entry| {
-        let is_present = matches!(&entry.control, Control::Up { number: present, .. } if *present == number);
-        if is_present {
-            entry.control = Control::Idle;
-            // A peer that doesn't answer here doesn't on its lanes.
-            entry.lanes.drain(..).for_each(|lane| lane.end());
-        }
-        is_present
-    });
-    if is_present {
+    if detach(shared, peer, number) {
         tell(shared, Event::Down { peer, error }).await;
     }
+}
+
+/// Ends what hangs on a connection, unless another has taken its place.
+fn detach(shared: &Shared, peer: PeerId, number: u64) -> bool {
+    let mut peers = shared.peers();
+    let Some(entry) = peers.find(peer) else { return false };
+    if !matches!(&entry.control, Control::Up { number: present, .. } if *present == number) {
+        return false;
+    }
+    entry.control = Control::Idle;
+    // A peer that doesn't answer here doesn't on its lanes.
+    entry.lanes.drain(..).for_each(|lane| lane.end());
+    peers.forget_stranger(peer);
+    true
 }
 
 async fn receive(shared: &Shared, peer: PeerId, mut reader: OwnedReadHalf) -> TransportError {

@@ -35,6 +35,14 @@ impl Peers {
         (!self.is_ended).then(|| self.book.entry(peer).or_default())
     }
 
+    /// Forgets a peer without a connection that we could not dial: one that came only to ask is not to be remembered.
+    pub fn forget_stranger(&mut self, peer: PeerId) {
+        let is_stranger = |known: &Peer| known.address.is_none() && matches!(known.control, Control::Idle);
+        if self.book.get(&peer).is_some_and(is_stranger) {
+            self.book.remove(&peer);
+        }
+    }
+
     /// A number that no other connection of this endpoint has.
     pub fn fresh(&mut self) -> u64 {
         self.next += 1;
@@ -48,5 +56,21 @@ impl Peers {
             peer.lanes.drain(..).for_each(|lane| lane.end());
             peer.control = Control::Idle;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_forgotten_and_acquaintances_are_not() {
+        let mut peers = Peers::default();
+        peers.introduce(PeerId(1), SocketAddr::from(([127, 0, 0, 1], 1)));
+        for id in [1, 2] {
+            assert!(peers.find(PeerId(id)).is_some());
+            peers.forget_stranger(PeerId(id));
+        }
+        assert_eq!(peers.book.keys().collect::<Vec<_>>(), [&PeerId(1)]);
     }
 }

@@ -10,6 +10,7 @@ mod protocol;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use actor::Actor;
 pub use actor::ActorState;
@@ -158,6 +159,22 @@ impl Controller {
     /// The nodes of a group's bundles, where it is ready.
     pub fn group(&self, id: GroupId) -> Option<Vec<NodeId>> {
         self.groups.get(&id).and_then(Group::nodes)
+    }
+
+    /// Actors after `after`, with what they are to be; those too that died not long ago.
+    pub fn actors(&self, after: Option<ActorId>) -> impl Iterator<Item = (ActorId, &ActorSpec, ActorState)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.actors.range((from, Bound::Unbounded)).map(|(id, actor)| (*id, &actor.spec, actor.state()))
+    }
+
+    /// Groups after `after`, with what each bundle asks for; `None` for the nodes of those that aren't ready.
+    pub fn groups(
+        &self,
+        after: Option<GroupId>,
+    ) -> impl Iterator<Item = (GroupId, Strategy, &[Demand], Option<Vec<NodeId>>)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let groups = self.groups.range((from, Bound::Unbounded));
+        groups.map(|(id, group)| (*id, group.strategy, &group.bundles[..], group.nodes()))
     }
 
     /// What was ignored so far.

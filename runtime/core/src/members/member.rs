@@ -2,6 +2,8 @@
 
 use alloc::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::protocol::{JoinRefusal, Peer};
 use crate::ids::{NodeId, TimerToken};
 use crate::limits::Limits;
@@ -10,7 +12,7 @@ use crate::resources::Capacity;
 use crate::time::Time;
 
 /// What a [`Member`] is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// The process has started.
     Start,
@@ -31,6 +33,8 @@ pub enum Event {
     },
     /// From the controller: it was declared dead.
     Fenced,
+    /// From the driver: the connection with the controller has ended, at whichever side.
+    Disconnected,
     /// A timer has come.
     Timer {
         /// The token that [`Action::SetTimer`] gave.
@@ -39,7 +43,7 @@ pub enum Event {
 }
 
 /// What a [`Member`] wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// To the controller: [`super::Event::Join`].
     Join {
@@ -122,6 +126,7 @@ impl Member {
             Event::Welcome { node } => self.welcome(now, node, out),
             Event::Refused { why: _ } | Event::Fenced => self.end(out),
             Event::Ack { beat } => self.ack(beat),
+            Event::Disconnected => self.disconnected(now, out),
             Event::Timer { token } if self.timer == Some(token) => self.beat(now, out),
             Event::Timer { .. } => {}
         }
@@ -162,6 +167,16 @@ impl Member {
             *safe_until = (*safe_until).max(at + self.limits.fence_after);
             // Earlier ones would say less.
             sent.retain(|other, _| *other > beat);
+        }
+    }
+
+    /// The controller may take the end of a connection for the end of this process: only what is acknowledged from now on
+    /// says that it does not.
+    fn disconnected(&mut self, now: Time, out: &mut Out<Action>) {
+        if let Life::Member { sent, safe_until, .. } = &mut self.life {
+            sent.clear();
+            *safe_until = (*safe_until).min(now + self.limits.closed_fence_after);
+            self.beat(now, out);
         }
     }
 

@@ -22,8 +22,8 @@ struct Seat {
     capacity: Capacity,
     /// Whether it has said that it knows its name; before that nobody may ask anything of it.
     is_up: bool,
-    /// When it was heard last.
-    heard: Time,
+    /// When it is dead, unless it is heard before.
+    due: Time,
     owners: BTreeSet<OwnerId>,
 }
 
@@ -40,6 +40,10 @@ struct Machine {
 /// life. A node ends itself [`Limits::fence_after`] after it *sent* the last heartbeat that was acknowledged
 /// ([`Member`]), which is earlier than the other by the margin between the two: when a node is declared dead nothing of it
 /// runs any more. Owners are dead with their node.
+///
+/// Where a node's own side has ended the connection, its process is most likely over, and need not be waited for that long:
+/// it is dead [`Limits::closed_dead_after`] later, unless it is heard before. A process that lives has known of the end at
+/// least as long, and ends itself after the shorter [`Limits::closed_fence_after`], so that the margin is there too.
 ///
 /// A node is up, and asked for anything, from its first heartbeat on: what was sent to a name that its bearer doesn't know
 /// yet would be lost.
@@ -59,7 +63,7 @@ pub struct Members {
     machines: BTreeMap<u64, Machine>,
     owners: BTreeMap<OwnerId, NodeId>,
     dead_owners: BTreeSet<OwnerId>,
-    /// Members by when they were heard last.
+    /// Members by when they are dead.
     watch: BTreeSet<(Time, NodeId)>,
     timer: Option<(TimerToken, Time)>,
     next_node: u32,
@@ -90,6 +94,7 @@ impl Members {
             Event::OwnerJoin { owner, node } => self.owner_join(owner, node, out),
             Event::OwnerClosed { owner } => self.owner_closed(owner, out),
             Event::Leave { node } => self.bury(node, out),
+            Event::Closed { node } => self.closed(now, node),
             Event::Timer { token } => self.sweep(now, token, out),
         }
         self.watch_next(now, out);
@@ -143,8 +148,9 @@ impl Members {
         let node = NodeId(self.next_node);
         self.next_node += 1;
         self.machines.insert(peer.machine, Machine { boot: peer.boot, node: Some(node) });
-        self.nodes.insert(node, Seat { peer, capacity, is_up: false, heard: now, owners: BTreeSet::new() });
-        self.watch.insert((now, node));
+        let due = now + self.limits.dead_after;
+        self.nodes.insert(node, Seat { peer, capacity, is_up: false, due, owners: BTreeSet::new() });
+        self.watch.insert((due, node));
         out.push(Action::Welcome { peer, node });
     }
 
@@ -156,13 +162,23 @@ impl Members {
 
     fn heartbeat(&mut self, now: Time, node: NodeId, beat: u64, out: &mut Out<Action>) {
         let Some(seat) = self.nodes.get_mut(&node) else { return out.push(Action::Fence { node }) };
-        self.watch.remove(&(seat.heard, node));
-        seat.heard = seat.heard.max(now);
-        self.watch.insert((seat.heard, node));
+        self.watch.remove(&(seat.due, node));
+        seat.due = seat.due.max(now + self.limits.dead_after);
+        self.watch.insert((seat.due, node));
         if !core::mem::replace(&mut seat.is_up, true) {
             out.push(Action::NodeUp { node, capacity: seat.capacity.clone() });
         }
         out.push(Action::Ack { node, beat });
+    }
+
+    /// A connection has ended at the node's side: it has little time to come back.
+    fn closed(&mut self, now: Time, node: NodeId) {
+        let Some(seat) = self.nodes.get_mut(&node) else { return };
+        self.watch.remove(&(seat.due, node));
+        seat.due = seat.due.min(now + self.limits.closed_dead_after);
+        self.watch.insert((seat.due, node));
+        // The timer that is set may come too late; one that is replaced says nothing when it comes.
+        self.timer = self.timer.filter(|(_, at)| *at <= seat.due);
     }
 
     fn owner_join(&mut self, owner: OwnerId, node: NodeId, out: &mut Out<Action>) {
@@ -195,7 +211,7 @@ impl Members {
 
     fn bury(&mut self, node: NodeId, out: &mut Out<Action>) {
         let Some(seat) = self.nodes.remove(&node) else { return };
-        self.watch.remove(&(seat.heard, node));
+        self.watch.remove(&(seat.due, node));
         if let Some(machine) = self.machines.get_mut(&seat.peer.machine) {
             machine.node = None;
         }
@@ -213,25 +229,25 @@ impl Members {
     fn sweep(&mut self, now: Time, token: TimerToken, out: &mut Out<Action>) {
         let Some((_, due)) = self.timer.take_if(|(known, _)| *known == token) else { return };
         if now.since(due) > self.limits.heartbeat_every {
+            let due = now + self.limits.dead_after;
             for (node, seat) in &mut self.nodes {
-                self.watch.remove(&(seat.heard, *node));
-                seat.heard = now;
-                self.watch.insert((now, *node));
+                self.watch.remove(&(seat.due, *node));
+                seat.due = due;
+                self.watch.insert((due, *node));
             }
         }
-        let dead_after = self.limits.dead_after;
-        let silent = self.watch.iter().take_while(|(heard, _)| now.since(*heard) >= dead_after);
+        let silent = self.watch.iter().take_while(|(due, _)| *due <= now);
         silent.map(|(_, node)| *node).collect::<Vec<_>>().into_iter().for_each(|node| self.bury(node, out));
     }
 
-    /// Sets the timer for the member that was silent longest. It comes at least every heartbeat, so that a late one says
+    /// Sets the timer for the member that is dead first. It comes at least every heartbeat, so that a late one says
     /// that this machine was stopped.
     fn watch_next(&mut self, now: Time, out: &mut Out<Action>) {
         if self.timer.is_some() {
             return;
         }
-        if let Some((heard, _)) = self.watch.first() {
-            let at = (*heard + self.limits.dead_after).min(now + self.limits.heartbeat_every);
+        if let Some((due, _)) = self.watch.first() {
+            let at = (*due).min(now + self.limits.heartbeat_every);
             let token = TimerToken(self.next_timer);
             self.next_timer += 1;
             self.timer = Some((token, at));
@@ -245,7 +261,7 @@ impl Members {
     /// Where one doesn't hold, with its id.
     pub fn check(&self) {
         for (node, seat) in &self.nodes {
-            assert!(self.watch.contains(&(seat.heard, *node)), "MEM-1: {node} is not watched");
+            assert!(self.watch.contains(&(seat.due, *node)), "MEM-1: {node} is not watched");
             let last = self.machines.get(&seat.peer.machine).map(|machine| (machine.boot, machine.node));
             assert_eq!(last, Some((seat.peer.boot, Some(*node))), "MEM-2: {node} is not its machine's last life");
             let lost = seat.owners.iter().find(|owner| self.owners.get(owner) != Some(node));

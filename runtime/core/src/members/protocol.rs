@@ -65,6 +65,12 @@ pub enum Event {
         /// Who.
         node: NodeId,
     },
+    /// From the driver: the node's own side has ended its connection, as the system does for a process that is over. Not to
+    /// be told where this side gave the connection up: the node may not know of that.
+    Closed {
+        /// Who.
+        node: NodeId,
+    },
     /// A timer has come.
     Timer {
         /// The token that [`Action::SetTimer`] gave.

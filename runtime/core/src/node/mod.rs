@@ -132,6 +132,12 @@ impl Node {
         self.own.waiting() + bundled.map(Pool::waiting).sum::<usize>()
     }
 
+    /// What those ask for who wait for resources of the node itself, in the order in which they came; revocable requests
+    /// don't count, since they ask for what is left over.
+    pub fn waiting_demands(&self) -> impl Iterator<Item = &Demand> {
+        self.own.firm.iter().map(|waiting| &waiting.demand)
+    }
+
     /// Bundles that grant leases.
     pub fn committed(&self) -> impl Iterator<Item = BundleId> {
         let committed = |bundle: &Bundle| matches!(bundle.phase, Phase::Committed { .. });

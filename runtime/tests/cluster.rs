@@ -1,0 +1,353 @@
+//! Clusters of real daemons on loopback: they join, are killed, stopped, restarted and refused.
+#![allow(clippy::unwrap_used)]
+#![cfg(feature = "command")]
+
+use rayline::cluster::{Address, Envelope, HEAD, Keys, Letter, Post, PostError};
+use rayline_core::controller::{self, ActorSpec, Strategy};
+use rayline_core::ids::{ActorId, GroupId, NodeId, OwnerId, RequestId};
+use rayline_core::members;
+use rayline_core::resources::{Amount, Demand};
+use rayline_core::{node, owner};
+use rayline_transport::tcp::{Options, Tcp};
+use rayline_transport::{Event, PeerId, Regions};
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+/// No wait for what should happen soon is longer.
+const SOON: Duration = Duration::from_secs(20);
+
+/// The folder of a daemon. What runs in it ends with it.
+struct Home {
+    path: PathBuf,
+}
+
+impl Home {
+    fn new(name: &str) -> Home {
+        let path = std::env::temp_dir().join(format!("rayline-test-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Home { path }
+    }
+
+    /// A head on a free port.
+    fn head(name: &str) -> Home {
+        let home = Home::new(name);
+        let output = home.run(&["start", "--head", "--listen", "127.0.0.1:0", "--cpus", "2"]);
+        assert!(output.status.success(), "{}", text(&output));
+        assert!(text(&output).contains(&format!("RAYLINE_ADDRESS={} ./train", home.address())), "{}", text(&output));
+        home
+    }
+
+    /// A node that has joined `head`.
+    fn node(name: &str, head: &Home) -> Home {
+        let home = Home::new(name);
+        let output = home.join(head, &head.file("secret"));
+        assert!(output.status.success(), "{}", text(&output));
+        home
+    }
+
+    fn join(&self, head: &Home, secret: &Path) -> Output {
+        let (address, secret) = (head.address(), secret.display().to_string());
+        self.run(&["start", "--address", &address, "--secret-file", &secret, "--cpus", "3", "--resource", "license=2"])
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rayline"));
+        command.args(arguments).env("RAYLINE_HOME", &self.path).env_remove("RAYLINE_ADDRESS").output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", text(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Each node with its state, as the daemon here is told.
+    fn states(&self) -> Vec<(String, String)> {
+        let status = self.json(&["status", "--json"]);
+        let nodes = status["nodes"].as_array().unwrap();
+        let word = |node: &Value, key: &str| node[key].as_str().unwrap().to_owned();
+        nodes.iter().map(|node| (word(node, "node"), word(node, "state"))).collect()
+    }
+
+    /// Waits until a node has a state, and says for how long.
+    fn wait_for(&self, node: &str, state: &str) -> Duration {
+        let begin = Instant::now();
+        loop {
+            let states = self.states();
+            if states.iter().any(|(name, is)| name == node && is == state) {
+                return begin.elapsed();
+            }
+            assert!(begin.elapsed() < SOON, "{node} is not {state} for long: {states:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn running(&self) -> Option<Value> {
+        serde_json::from_slice(&std::fs::read(self.file("daemon")).ok()?).ok()
+    }
+
+    fn address(&self) -> String {
+        self.running().unwrap()["address"].as_str().unwrap().to_owned()
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.running().unwrap()["pid"].to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if self.running().is_some() {
+            let _ = self.run(&["stop"]);
+        }
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// An owner's process, as the cluster sees it: letters that it sends, and that come.
+struct Owner {
+    post: Post,
+    events: tokio::sync::mpsc::Receiver<Event>,
+}
+
+const OWNER: OwnerId = OwnerId(9);
+
+impl Owner {
+    /// An owner that has joined on node 1, which is the head's.
+    fn join(head: &Home) -> Owner {
+        let keys = Keys::read(&head.file("secret")).unwrap();
+        let options = Options::loopback(PeerId(99), keys.cluster, keys.secret);
+        let (tcp, events) = Tcp::bind(options, Regions::new()).unwrap();
+        tcp.introduce(HEAD, head.address().parse().unwrap());
+        let mut owner = Owner { post: Post::new(tcp), events };
+        owner.send(Address::Head, Letter::Members(members::Event::OwnerJoin { owner: OWNER, node: NodeId(1) }));
+        let Letter::OwnerWelcome { nodes, dead } = owner.next() else { panic!("no welcome") };
+        assert_eq!((nodes[0].0, nodes[0].1.address.to_string(), dead), (NodeId(1), head.address(), vec![]));
+        owner
+    }
+
+    fn send(&mut self, to: Address, letter: Letter) {
+        self.post.send_by(HEAD, Envelope { to, letter }).unwrap();
+    }
+
+    fn control(&mut self, event: controller::Event) {
+        self.send(Address::Head, Letter::Controller(event));
+    }
+
+    fn request(&mut self, seq: u64, cpus: u32) {
+        let request = RequestId { owner: OWNER, seq };
+        let event = node::Event::RequestLease { request, demand: cpu(cpus), bundle: None, revocable: false };
+        self.send(Address::Node(NodeId(1)), Letter::Node(event));
+    }
+
+    /// The next letter to the owner.
+    fn next(&mut self) -> Letter {
+        let begin = Instant::now();
+        while begin.elapsed() < SOON {
+            match self.events.try_recv() {
+                Ok(Event::Frame { bytes, .. }) => {
+                    let envelope = Post::open(&bytes).unwrap();
+                    assert_eq!(envelope.to, Address::Owner(OWNER));
+                    return envelope.letter;
+                }
+                Ok(Event::Down { error, .. }) => panic!("{error}"),
+                _ => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+        panic!("no letter comes")
+    }
+}
+
+fn cpu(cpus: u32) -> Demand {
+    Demand::cpus(Amount::from_units(cpus))
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn refused(output: &Output, code: i32, says: &[&str]) {
+    let text = text(output);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    for words in says {
+        assert!(text.contains(words), "no `{words}` in: {text}");
+    }
+}
+
+fn state<'a>(states: &'a [(String, String)], node: &str) -> Option<&'a str> {
+    states.iter().find(|(name, _)| name == node).map(|(_, state)| &**state)
+}
+
+#[test]
+fn nodes_join_die_leave_and_come_again() {
+    let head = Home::head("life");
+    let (one, two) = (Home::node("life-1", &head), Home::node("life-2", &head));
+    let status = head.json(&["status", "--json"]);
+    assert_eq!(head.states().len(), 3);
+    assert!(head.states().iter().all(|(_, state)| state == "alive"), "{status}");
+    assert_eq!((status["total"]["cpu"].as_f64(), status["used"]["cpu"].as_f64()), (Some(8.0), Some(0.0)));
+    assert_eq!(status["total"]["named"]["license"].as_f64(), Some(4.0));
+    assert_eq!(two.states(), head.states(), "every daemon's folder leads to the head");
+
+    one.signal("-KILL");
+    let took = head.wait_for("n2", "dead");
+    assert!(took < Duration::from_secs(1), "a killed node is dead after {took:?}");
+    assert_eq!(state(&head.states(), "n3"), Some("alive"));
+
+    // Its machine begins another life, under a new name.
+    assert!(one.join(&head, &head.file("secret")).status.success());
+    assert_eq!(state(&head.states(), "n4"), Some("alive"));
+
+    let stopped = two.run(&["stop"]);
+    assert!(stopped.status.success() && text(&stopped).contains("the node has ended"), "{}", text(&stopped));
+    assert_eq!(state(&head.states(), "n3"), Some("left"), "a node that is stopped is not dead");
+    refused(&two.run(&["stop"]), 3, &["no daemon runs in"]);
+    refused(&two.run(&["status"]), 3, &["no daemon runs in", "rayline start --head"]);
+}
+
+#[test]
+fn a_node_that_is_stopped_is_dead_and_wakes_to_another_life() {
+    let head = Home::head("stall");
+    let node = Home::node("stall-1", &head);
+    node.signal("-STOP");
+    let took = head.wait_for("n2", "dead");
+    node.signal("-CONT");
+    assert!(took > Duration::from_secs(3), "heartbeats are waited for, not {took:?}");
+    head.wait_for("n3", "alive");
+    assert_eq!(state(&head.states(), "n2"), Some("dead"), "death is final");
+}
+
+#[test]
+fn nodes_wait_for_a_head_that_is_gone() {
+    let head = Home::head("gone");
+    let node = Home::node("gone-1", &head);
+    let address = head.address();
+    head.signal("-KILL");
+    let begin = Instant::now();
+    while !std::fs::read_to_string(node.file("log")).unwrap().contains("the head is gone") {
+        assert!(begin.elapsed() < SOON, "the node says nothing");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    refused(&node.run(&["status", "--timeout", "2"]), 3, &["no head answers at", &address]);
+    let again = head.run(&["start", "--head", "--listen", &address, "--cpus", "2"]);
+    assert!(again.status.success(), "{}", text(&again));
+    // Names begin anew: the node's former one is another's now, or nobody's, and it takes a new one.
+    head.wait_for("n2", "alive");
+    assert_eq!(head.states().len(), 2);
+}
+
+#[test]
+fn who_does_not_know_the_secret_is_refused() {
+    let head = Home::head("secret");
+    let (other, node) = (Home::head("secret-other"), Home::new("secret-node"));
+    refused(&node.join(&head, &other.file("secret")), 1, &["another cluster"]);
+    // The right cluster, and a wrong secret.
+    let lines = |home: &Home| std::fs::read_to_string(home.file("secret")).unwrap();
+    let (ours, theirs) = (lines(&head), lines(&other));
+    let mixed: Vec<&str> = ours.lines().take(2).chain(theirs.lines().skip(2)).collect();
+    let wrong = node.file("wrong");
+    std::fs::write(&wrong, mixed.join("\n")).unwrap();
+    std::fs::set_permissions(&wrong, PermissionsExt::from_mode(0o600)).unwrap();
+    refused(&node.join(&head, &wrong), 1, &["refuses this node", "secret"]);
+    assert_eq!(head.states().len(), 1);
+
+    std::fs::set_permissions(&wrong, PermissionsExt::from_mode(0o644)).unwrap();
+    refused(&node.join(&head, &wrong), 1, &["mode 644", "chmod 600"]);
+    let link = node.file("link");
+    std::os::unix::fs::symlink(head.file("secret"), &link).unwrap();
+    refused(&node.join(&head, &link), 1, &["is a link"]);
+    refused(&node.join(&head, &node.file("nowhere")), 1, &["can't open"]);
+
+    // No process shows it, and no log.
+    let secret = ours.lines().nth(2).unwrap().trim_start_matches("secret ").to_owned();
+    let pid = head.running().unwrap()["pid"].to_string();
+    for file in [format!("/proc/{pid}/cmdline"), format!("/proc/{pid}/environ")] {
+        assert!(!String::from_utf8_lossy(&std::fs::read(file).unwrap()).contains(&secret));
+    }
+    assert!(!std::fs::read_to_string(head.file("log")).unwrap().contains(&secret));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_what_to_do() {
+    let head = Home::head("sense");
+    refused(&head.run(&["start", "--head", "--listen", "127.0.0.1:0"]), 1, &["runs already", "rayline stop"]);
+    let other = Home::new("sense-other");
+    refused(&other.run(&["start", "--head", "--listen", &head.address()]), 1, &["can't listen at", "--listen"]);
+    refused(&other.run(&["start", "--head", "--listen", "0.0.0.0:0"]), 2, &["--trust-network"]);
+    refused(&other.run(&["start", "--head", "--address", "127.0.0.1:1"]), 2, &["cannot be used with"]);
+    refused(&other.run(&["start"]), 2, &["--head"]);
+    refused(&other.run(&["start", "--head", "--cpus", "0"]), 2, &["cpus"]);
+    let secret = head.file("secret").display().to_string();
+    let nobody = ["start", "--address", "127.0.0.1:1", "--timeout", "1", "--secret-file", &secret];
+    refused(&other.run(&nobody), 3, &["no head has answered at 127.0.0.1:1", "refused"]);
+    std::fs::set_permissions(&other.path, PermissionsExt::from_mode(0o755)).unwrap();
+    refused(&other.run(&["status"]), 1, &["mode 755", "chmod 700"]);
+}
+
+#[test]
+fn lists_and_the_doctor_speak_json() {
+    let head = Home::head("json");
+    assert_eq!(head.json(&["list", "nodes", "--json"])[0]["state"], "alive");
+    assert_eq!(head.json(&["list", "actors", "--json"]), Value::Array(vec![]));
+    assert_eq!(head.json(&["list", "groups", "--json"]), Value::Array(vec![]));
+    let found = head.json(&["doctor", "--json"]);
+    assert!(found.as_array().unwrap().iter().any(|found| found["what"] == "shared memory" && found["state"] == "good"));
+    let script = head.run(&["completions", "bash"]);
+    assert!(text(&script).contains("_rayline"));
+}
+
+#[test]
+fn what_owners_ask_for_is_given_and_shown() {
+    let head = Home::head("owner");
+    let mut owner = Owner::join(&head);
+    let group = GroupId { owner: OWNER, seq: 1 };
+    owner.control(controller::Event::ReserveGroup { group, bundles: vec![cpu(1)], strategy: Strategy::Pack });
+    assert_eq!(owner.next(), Letter::Owner(owner::Event::GroupReady { group, nodes: vec![NodeId(1)] }));
+    let groups = head.json(&["list", "groups", "--json"]);
+    assert_eq!((&groups[0]["is_ready"], &groups[0]["nodes"][0]), (&Value::Bool(true), &Value::from("n1")));
+
+    owner.request(1, 1);
+    let Letter::Owner(owner::Event::LeaseGranted { lease, .. }) = owner.next() else { panic!("no lease") };
+    owner.request(2, 2);
+    let begin = Instant::now();
+    let waiting = loop {
+        let status = head.json(&["status", "--json"]);
+        if let Some(row) = status["waiting"].get(0) {
+            assert_eq!((status["used"]["cpu"].as_f64(), status["nodes"][0]["leases"].as_u64()), (Some(2.0), Some(1)));
+            break row.clone();
+        }
+        assert!(begin.elapsed() < SOON, "nothing waits: {status}");
+    };
+    assert_eq!((&waiting["who"], &waiting["demand"]["cpu"]), (&Value::from("leases on n1"), &Value::from(2.0)));
+    let cancelled = node::Event::CancelRequest { request: RequestId { owner: OWNER, seq: 2 } };
+    owner.send(Address::Node(NodeId(1)), Letter::Node(cancelled));
+    owner.send(Address::Node(NodeId(1)), Letter::Node(node::Event::ReturnLease { lease }));
+
+    // No worker runs there, so that an actor ends as soon as it starts.
+    let actor = ActorId { owner: OWNER, seq: 1 };
+    let spec = ActorSpec { demand: cpu(1), name: Some("learner".into()), ..ActorSpec::default() };
+    owner.control(controller::Event::CreateActor { actor, spec });
+    assert_eq!(owner.next(), Letter::Wanted(controller::Action::ActorCreated { actor }));
+    assert!(matches!(owner.next(), Letter::Wanted(controller::Action::ActorDead { .. })));
+    let actors = head.json(&["list", "actors", "--json"]);
+    assert_eq!((&actors[0]["name"], &actors[0]["state"]), (&Value::from("learner"), &Value::from("dead")));
+
+    let name = "x".repeat(1 << 20);
+    let lookup = controller::Event::LookupActor { request: RequestId { owner: OWNER, seq: 3 }, name };
+    let envelope = Envelope { to: Address::Head, letter: Letter::Controller(lookup) };
+    assert!(matches!(owner.post.send_by(HEAD, envelope), Err(PostError::TooLarge { .. })));
+
+    owner.send(Address::Head, Letter::Members(members::Event::OwnerClosed { owner: OWNER }));
+    let begin = Instant::now();
+    while head.json(&["list", "groups", "--json"]) != Value::Array(vec![]) {
+        assert!(begin.elapsed() < SOON, "the group of a dead owner stays");
+    }
+}
