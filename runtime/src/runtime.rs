@@ -205,7 +205,7 @@ fn start_default() -> &'static Live {
 }
 
 fn start(config: Config) -> Result<&'static Live> {
-    if let Some(complaint) = registry::complaint() {
+    if let Some(complaint) = registry::complaint().or_else(|| elsewhere(std::env::var_os(ADDRESS).is_some())) {
         return Err(Error::new(ErrorKind::Config(complaint)));
     }
     let capacity = config.capacity()?;
@@ -233,6 +233,16 @@ fn start(config: Config) -> Result<&'static Live> {
         rayline_exec::look_outside(look_at_crew);
     }
     Ok(LIVE.publish(Live { pool, control, cpus, crew, closed: AtomicBool::new(false) }))
+}
+
+/// Where a program is to run its tasks, by the name of the command's documentation.
+const ADDRESS: &str = "RAYLINE_ADDRESS";
+
+/// Said rather than run in this process what was meant for a cluster.
+fn elsewhere(has_address: bool) -> Option<String> {
+    has_address.then(|| {
+        format!("{ADDRESS} is set, but programs can't run on a cluster yet; unset it, and tasks run on this machine")
+    })
 }
 
 /// The pool is down to its target. While a runtime starts nobody waits for that.

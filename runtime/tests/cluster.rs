@@ -36,7 +36,7 @@ impl Home {
         let home = Home::new(name);
         let output = home.run(&["start", "--head", "--listen", "127.0.0.1:0", "--cpus", "2"]);
         assert!(output.status.success(), "{}", text(&output));
-        assert!(text(&output).contains(&format!("RAYLINE_ADDRESS={} ./train", home.address())), "{}", text(&output));
+        assert!(text(&output).contains(&format!("start --address {} ", home.address())), "{}", text(&output));
         home
     }
 
@@ -350,4 +350,23 @@ fn what_owners_ask_for_is_given_and_shown() {
     while head.json(&["list", "groups", "--json"]) != Value::Array(vec![]) {
         assert!(begin.elapsed() < SOON, "the group of a dead owner stays");
     }
+}
+
+/// Not a test of its own: the program of the next.
+#[test]
+fn program_that_has_an_address() {
+    if std::env::var_os("RAYLINE_TEST_PROGRAM").is_some() {
+        println!("{}", rayline::init().unwrap_err());
+    }
+}
+
+#[test]
+fn a_program_for_a_cluster_does_not_run_elsewhere_unasked() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "program_that_has_an_address", "--nocapture"])
+        .envs([("RAYLINE_TEST_PROGRAM", "1"), ("RAYLINE_ADDRESS", "127.0.0.1:7741")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("RAYLINE_ADDRESS is set") && text.contains("unset it"), "{text}");
 }

@@ -17,13 +17,13 @@ use rayline_store::{Region, decode, decode_copied, encode};
 use rayline_transport::ring::{self, Pair, Receiver, Wait};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{Write, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the worker spins for calls before it sleeps.
 const SPIN: Duration = Duration::from_micros(50);
@@ -64,6 +64,8 @@ fn serve() -> Result<(), String> {
         running: Mutex::default(),
         reader_runs: AtomicBool::new(false),
         runs: AtomicU64::new(0),
+        ready: Mutex::default(),
+        mean_nanos: AtomicU64::new(0),
         watch: Watch::default(),
     });
     let standing_by = worker.clone();
@@ -84,6 +86,10 @@ struct Worker {
     reader_runs: AtomicBool,
     /// How many tasks it has begun.
     runs: AtomicU64,
+    /// What it will run next.
+    ready: Mutex<VecDeque<Call>>,
+    /// How long its tasks take, averaged over the last few batches.
+    mean_nanos: AtomicU64,
     watch: Watch,
 }
 
@@ -97,10 +103,13 @@ struct Inbox {
 /// What a batch of messages leaves to be done.
 enum Next {
     Read,
-    /// The only call that came: the thread that read it may run it, which saves the time to wake another.
-    RunOne(Box<Call>),
+    /// Few calls, or short ones: the thread that read them may run them, which saves the time to wake another.
+    Run(VecDeque<Call>),
     End,
 }
+
+/// As much work as the reader takes on itself rather than share it out: about what that costs.
+const READER_RUNS_NANOS: u64 = 20_000;
 
 impl Worker {
     fn lock_inbox(&self) -> MutexGuard<'_, Inbox> {
@@ -121,19 +130,40 @@ impl Worker {
             match self.receive(&mut inbox)? {
                 Next::Read => {}
                 Next::End => return Ok(()),
-                Next::RunOne(call) => {
-                    self.runs.fetch_add(1, Ordering::SeqCst);
+                Next::Run(calls) => {
+                    *self.lock_ready() = calls;
                     self.reader_runs.store(true, Ordering::SeqCst);
                     // What comes meanwhile is for the thread that stands by.
                     if self.watch.polls() {
                         inbox.receiver.step_down();
                     }
                     drop(inbox);
-                    call.call(());
+                    self.run_ready();
                     self.reader_runs.store(false, Ordering::SeqCst);
                 }
             }
         }
+    }
+
+    /// Runs the calls that are the reader's, but for those that the thread that stands by takes away meanwhile.
+    fn run_ready(&self) {
+        let (begin, mut runs) = (Instant::now(), 0);
+        while let Some(call) = self.pop_ready() {
+            self.runs.fetch_add(1, Ordering::SeqCst);
+            call.call(());
+            runs += 1;
+        }
+        let each = begin.elapsed().as_nanos() as u64 / runs.max(1);
+        let mean = self.mean_nanos.load(Ordering::Relaxed);
+        self.mean_nanos.store(mean - mean / 8 + each / 8, Ordering::Relaxed);
+    }
+
+    fn lock_ready(&self) -> MutexGuard<'_, VecDeque<Call>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pop_ready(&self) -> Option<Call> {
+        self.lock_ready().pop_front()
     }
 
     /// Reads messages while the reader runs a task.
@@ -149,9 +179,10 @@ impl Worker {
                 continue;
             }
             let mut inbox = self.lock_inbox();
+            share_out(std::mem::take(&mut *self.lock_ready()));
             match self.receive(&mut inbox) {
                 Ok(Next::Read) => {}
-                Ok(Next::RunOne(call)) => drop(runtime::pool().submit_urgent(*call)),
+                Ok(Next::Run(calls)) => share_out(calls),
                 Ok(Next::End) | Err(_) => {
                     // The reader finds the ring closed when its task has ended.
                     inbox.receiver.close();
@@ -163,13 +194,13 @@ impl Worker {
     }
 
     fn receive(self: &Arc<Self>, inbox: &mut Inbox) -> Result<Next, String> {
-        let mut calls = Vec::new();
+        let mut calls = VecDeque::new();
         let mut end = false;
         for (header, body) in received(inbox)? {
             match header.kind {
                 Kind::Hello => inbox.runtime = Some(start(&body)?),
                 Kind::Run => match Call::new(self.clone(), header, body) {
-                    Ok(call) => calls.push(call),
+                    Ok(call) => calls.push_back(call),
                     Err(error) => self.answer(header.call, Answer::Failed { error, retryable: false }),
                 },
                 Kind::Cancel => self.cancel(header.call),
@@ -181,11 +212,14 @@ impl Worker {
         if end {
             return Ok(Next::End);
         }
-        if calls.len() == 1 && self.lock_running().len() <= 1 {
-            return Ok(calls.pop().map_or(Next::Read, |call| Next::RunOne(Box::new(call))));
+        let are_all = self.lock_running().len() == calls.len();
+        let nanos = self.mean_nanos.load(Ordering::Relaxed) * calls.len() as u64;
+        // What waits behind a call that takes long after all is taken away by the thread on watch.
+        let are_few = calls.len() == 1 || (nanos <= READER_RUNS_NANOS && !self.watch.polls());
+        if are_all && are_few {
+            return Ok(Next::Run(calls));
         }
-        let pool = runtime::pool();
-        calls.into_iter().for_each(|call| drop(pool.submit((), call)));
+        share_out(calls);
         Ok(Next::Read)
     }
 
@@ -208,6 +242,12 @@ impl Worker {
         // A driver that is gone needs no answer: this process ends, too.
         let _ = self.outlet.send(header, [&body, &[]]);
     }
+}
+
+/// Has the process's threads run the calls.
+fn share_out(calls: VecDeque<Call>) {
+    let pool = runtime::pool();
+    calls.into_iter().for_each(|call| drop(pool.submit((), call)));
 }
 
 fn received(inbox: &mut Inbox) -> Result<Vec<(Header, Region)>, String> {

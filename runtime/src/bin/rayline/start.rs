@@ -197,7 +197,6 @@ impl Start {
         }
         format!(
             "the head listens at {head}, and this machine is {node}\n\n  \
-             run a program:   RAYLINE_ADDRESS={head} ./train\n  \
              add a machine:   rayline start --address {head} --secret-file {}\n  \
              look at it:      rayline status\n  \
              end it:          rayline stop\n",
