@@ -11,9 +11,12 @@ use rayline_core::{node, owner};
 use rayline_transport::tcp::{Options, Tcp};
 use rayline_transport::{Event, PeerId, Regions};
 use serde_json::Value;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// No wait for what should happen soon is longer.
@@ -163,6 +166,49 @@ impl Owner {
             }
         }
         panic!("no letter comes")
+    }
+}
+
+/// A wire that can be cut: whoever connects to `address` is connected with another, until then.
+struct Wire {
+    address: SocketAddr,
+    ends: Arc<Mutex<Vec<TcpStream>>>,
+    is_down: Arc<AtomicBool>,
+}
+
+impl Wire {
+    /// Its threads end with the test's process.
+    fn to(address: SocketAddr) -> Wire {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let wire = Wire {
+            address: listener.local_addr().unwrap(),
+            ends: Arc::default(),
+            is_down: Arc::new(AtomicBool::new(false)),
+        };
+        let (ends, is_down) = (wire.ends.clone(), wire.is_down.clone());
+        std::thread::spawn(move || {
+            for here in listener.incoming() {
+                let here = here.unwrap();
+                if is_down.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let there = TcpStream::connect(address).unwrap();
+                for (mut from, mut to) in
+                    [(&here, &there), (&there, &here)].map(|(a, b)| (a.try_clone().unwrap(), b.try_clone().unwrap()))
+                {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+                ends.lock().unwrap().extend([here, there]);
+            }
+        });
+        wire
+    }
+
+    fn cut(&self) {
+        self.ends.lock().unwrap().drain(..).for_each(|end| drop(end.shutdown(Shutdown::Both)));
     }
 }
 
@@ -369,4 +415,30 @@ fn a_program_for_a_cluster_does_not_run_elsewhere_unasked() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("RAYLINE_ADDRESS is set") && text.contains("unset it"), "{text}");
+}
+
+#[test]
+fn a_node_outlives_its_connection_if_it_comes_back_soon() {
+    let head = Home::head("wire");
+    let wire = Wire::to(head.address().parse().unwrap());
+    let node = Home::new("wire-1");
+    let (address, secret) = (wire.address.to_string(), head.file("secret").display().to_string());
+    let joined = node.run(&["start", "--address", &address, "--secret-file", &secret, "--cpus", "1"]);
+    assert!(joined.status.success(), "{}", text(&joined));
+    for _ in 0..3 {
+        wire.cut();
+        std::thread::sleep(Duration::from_millis(700));
+        let alive = |node: &str| (node.to_owned(), "alive".to_owned());
+        assert_eq!(head.states(), [alive("n1"), alive("n2")]);
+    }
+    let log = |home: &Home| std::fs::read_to_string(home.file("log")).unwrap();
+    assert_eq!(log(&head).matches("a node's connection has ended").count(), 3, "{}", log(&head));
+
+    wire.is_down.store(true, Ordering::SeqCst);
+    wire.cut();
+    let took = head.wait_for("n2", "dead");
+    assert!(took < Duration::from_secs(1), "a node that does not come back is dead after {took:?}");
+    assert!(log(&node).contains("this life of the node is over"), "it has ended itself before: {}", log(&node));
+    wire.is_down.store(false, Ordering::SeqCst);
+    head.wait_for("n3", "alive");
 }

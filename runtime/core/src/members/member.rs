@@ -182,12 +182,15 @@ impl Member {
 
     /// Says that it is alive, or asks again to join.
     fn beat(&mut self, now: Time, out: &mut Out<Action>) {
+        let mut at = now + self.limits.heartbeat_every;
         match &mut self.life {
             Life::Joining { since } => {
                 since.get_or_insert(now);
                 out.push(Action::Join { peer: self.peer, capacity: self.capacity.clone() });
             }
-            Life::Member { node, sent, .. } => {
+            Life::Member { node, sent, safe_until } => {
+                // Where its time may be over sooner, what runs must end then, and not a heartbeat later.
+                at = at.min(*safe_until);
                 let beat = self.next_beat;
                 self.next_beat += 1;
                 sent.insert(beat, now);
@@ -201,7 +204,7 @@ impl Member {
         let token = TimerToken(self.next_timer);
         self.next_timer += 1;
         self.timer = Some(token);
-        out.push(Action::SetTimer { at: now + self.limits.heartbeat_every, token });
+        out.push(Action::SetTimer { at, token });
     }
 
     fn end(&mut self, out: &mut Out<Action>) {
