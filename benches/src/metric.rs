@@ -58,9 +58,9 @@ impl Metric {
         Self { p99: Some(p99), ..Self::of(name, "us", values) }
     }
 
-    /// Whether a greater value is a better one: it is a rate.
+    /// Whether a greater value is a better one: it is a rate, or a part of what a peer reaches.
     pub fn more_is_better(&self) -> bool {
-        self.unit.ends_with("/s")
+        self.unit.ends_with("/s") || self.unit == "ratio"
     }
 
     /// Those of `params` that were set.

@@ -102,6 +102,6 @@ fn small<T: Serialize>(name: &str, reps: usize, value: &T) -> Result<Metric> {
             both.push(20.0 * BATCH as f64 / all);
         }
     }
-    let both = Metric::of("", "op/s", both);
-    Ok(Metric::of(name, "op/s", puts).with("put_and_delete_op_s", both.value))
+    let both = Metric::of("", "ops/s", both);
+    Ok(Metric::of(name, "ops/s", puts).with("put_and_delete_ops_s", both.value))
 }
