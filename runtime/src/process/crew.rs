@@ -92,7 +92,7 @@ impl Crew {
     /// What a thread does that waits for an outcome before it sleeps: it takes answers.
     pub(crate) fn look(&self, look: Look) {
         let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        lanes.iter().for_each(|lane| lane.look(look == Look::First, look >= Look::Over, look == Look::Sleeps));
+        lanes.iter().for_each(|lane| lane.look(look));
     }
 }
 

@@ -152,9 +152,13 @@ impl Manager {
         Ok(crew)
     }
 
-    fn launch_member(&mut self) -> io::Result<Arc<Lane>> {
+    fn launch(&mut self) -> io::Result<Worker> {
         self.started += 1;
-        let worker = launch(&self.hello, self.started)?;
+        launch(&self.hello, self.started)
+    }
+
+    fn launch_member(&mut self) -> io::Result<Arc<Lane>> {
+        let worker = self.launch()?;
         let lane = worker.lane.clone();
         self.members.push(worker);
         Ok(lane)
@@ -206,8 +210,7 @@ impl Manager {
             }
             end(worker);
         }
-        self.started += 1;
-        launch(&self.hello, self.started)
+        self.launch()
     }
 
     fn free(&mut self, number: u64) {

@@ -1,11 +1,13 @@
 //! A driver's way to one worker process: calls there, answers back.
 
+use super::SPIN;
 use super::watch::{Looks, Watch};
-use super::wire::{Header, Inlet, Kind, Outlet};
+use super::wire::{Header, Inbox, Kind, Outlet};
 use crate::control::Packed;
 use crate::error::Error;
 use rayline_core::ids::{LeaseId, TaskId};
 use rayline_core::resources::Grant;
+use rayline_exec::Look;
 use rayline_store::{Region, decode, encode};
 use rayline_transport::ring::{Closer, Receiver, Wait};
 use rustix::process::{Signal, pidfd_send_signal};
@@ -14,10 +16,6 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Wake;
-use std::time::Duration;
-
-/// How long a thread spins for answers before it sleeps: less than it costs to be woken.
-const SPIN: Duration = Duration::from_micros(50);
 
 /// The calls that are under way in one worker process.
 ///
@@ -36,11 +34,6 @@ pub(crate) struct Lane {
     /// Threads that look for answers themselves.
     lookers: AtomicUsize,
     watch: Watch,
-}
-
-struct Inbox {
-    receiver: Receiver,
-    inlet: Inlet,
 }
 
 #[derive(Default)]
@@ -87,7 +80,7 @@ impl Lane {
     pub(super) fn new(outlet: Outlet, receiver: Receiver, closer: Closer, process: OwnedFd) -> Arc<Self> {
         Arc::new(Self {
             outlet,
-            inbox: Mutex::new(Inbox { receiver, inlet: Inlet::default() }),
+            inbox: Mutex::new(Inbox::new(receiver)),
             closer,
             process,
             calls: Mutex::default(),
@@ -153,10 +146,9 @@ impl Lane {
         let _ = self.outlet.send(Header { function, ..Header::new(kind, call) }, [&[], &[]]);
     }
 
-    /// Takes the answers that are there, if nobody else does: the `first` and the `last` time, and those between, that a
-    /// thread looks while it waits.
-    pub(super) fn look(&self, first: bool, last: bool, sleeps: bool) {
-        if first {
+    /// Takes the answers that are there, if nobody else does, as a thread does while it waits.
+    pub(super) fn look(&self, look: Look) {
+        if look == Look::First {
             self.lookers.fetch_add(1, Ordering::Relaxed);
         }
         let mut inbox = match self.inbox.try_lock() {
@@ -168,9 +160,9 @@ impl Lane {
             self.receive(inbox);
         }
         let must_step_down = self.watch.polls();
-        if last {
+        if look >= Look::Over {
             self.lookers.fetch_sub(1, Ordering::Relaxed);
-            if let Some(inbox) = inbox.as_mut().filter(|_| must_step_down || sleeps) {
+            if let Some(inbox) = inbox.as_mut().filter(|_| must_step_down || look == Look::Sleeps) {
                 inbox.receiver.step_down();
             }
         }
@@ -204,14 +196,7 @@ impl Lane {
 
     /// Takes what is there. `false` where the worker's memory is damaged; its process is then ended.
     fn receive(&self, inbox: &mut Inbox) -> bool {
-        let Inbox { receiver, inlet } = inbox;
-        let mut garbled = false;
-        let received = receiver.recv_batch(|frame| match inlet.take(frame) {
-            Ok(Some((header, body))) => self.take(header, body),
-            Ok(None) => {}
-            Err(_) => garbled = true,
-        });
-        let sound = received.is_ok() && !garbled;
+        let sound = inbox.receive(|header, body| self.take(header, body)).is_ok();
         if !sound {
             self.kill("sent what can't be read, as its memory is damaged; it was ended".into());
             self.closer.close();

@@ -24,5 +24,10 @@ pub(crate) use fleet::Fleet;
 pub(crate) use lane::Answered;
 pub(crate) use worker::Hello;
 
+use std::time::Duration;
+
+/// How long a thread spins for messages before it sleeps: about what it costs to be woken.
+const SPIN: Duration = Duration::from_micros(50);
+
 /// The variable by which a worker finds its ring.
 const RING: &str = "RAYLINE_RING";

@@ -10,7 +10,7 @@
 //! the ring meanwhile, so no other message comes between.
 
 use rayline_store::{Region, RegionMut};
-use rayline_transport::ring::{SendError, Sender};
+use rayline_transport::ring::{Receiver, SendError, Sender};
 use std::sync::{Mutex, PoisonError};
 
 /// What a message is for.
@@ -119,9 +119,36 @@ impl Outlet {
     }
 }
 
+/// The receiving end of a ring, with the message that has come in part.
+pub(super) struct Inbox {
+    pub(super) receiver: Receiver,
+    inlet: Inlet,
+}
+
+impl Inbox {
+    pub(super) fn new(receiver: Receiver) -> Self {
+        Self { receiver, inlet: Inlet::default() }
+    }
+
+    /// Gives `each` the messages that are there, without waiting.
+    ///
+    /// # Errors
+    /// [`Garbled`] where the other side's memory is damaged; what came before was given.
+    pub(super) fn receive(&mut self, mut each: impl FnMut(Header, Region)) -> Result<(), Garbled> {
+        let Self { receiver, inlet } = self;
+        let mut garbled = false;
+        let received = receiver.recv_batch(|frame| match inlet.take(frame) {
+            Ok(Some((header, body))) => each(header, body),
+            Ok(None) => {}
+            Err(Garbled) => garbled = true,
+        });
+        if received.is_ok() && !garbled { Ok(()) } else { Err(Garbled) }
+    }
+}
+
 /// Puts messages together from frames.
 #[derive(Default)]
-pub(super) struct Inlet {
+struct Inlet {
     unfinished: Option<Unfinished>,
 }
 
@@ -137,7 +164,7 @@ pub(super) struct Garbled;
 
 impl Inlet {
     /// Takes a frame; gives the message that it ends, with its body.
-    pub(super) fn take(&mut self, frame: &[u8]) -> Result<Option<(Header, Region)>, Garbled> {
+    fn take(&mut self, frame: &[u8]) -> Result<Option<(Header, Region)>, Garbled> {
         let Some(mut unfinished) = self.unfinished.take() else { return self.begin(frame) };
         let filled = unfinished.filled + frame.len();
         unfinished.body.get_mut(unfinished.filled..filled).ok_or(Garbled)?.copy_from_slice(frame);

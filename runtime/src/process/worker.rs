@@ -1,20 +1,21 @@
 //! A worker process: runs what its driver sends, until the driver closes the ring or is gone.
 
-use super::RING;
 use super::lane::Given;
 use super::watch::{Looks, Watch};
-use super::wire::{Header, Inlet, Kind, Outlet};
+use super::wire::{Garbled, Header, Inbox, Kind, Outlet};
+use super::{RING, SPIN};
 use crate::config::Config;
 use crate::context::{Assigned, Cancellation, assigned};
+use crate::control::Run;
 use crate::error::Error;
 use crate::registry::{self, Answer, Entry, FunctionId};
 use crate::runtime::{self, NODE, OWNER};
 use crate::task::Unwatched;
-use rayline_core::ids::{LeaseId, TaskId};
+use rayline_core::ids::{Attempt, LeaseId, TaskId};
 use rayline_core::resources::Grant;
 use rayline_exec::Function;
 use rayline_store::{Region, decode, decode_copied, encode};
-use rayline_transport::ring::{self, Pair, Receiver, Wait};
+use rayline_transport::ring::{self, Pair, Wait};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
@@ -23,10 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-/// How long the worker spins for calls before it sleeps.
-const SPIN: Duration = Duration::from_micros(50);
+use std::time::Instant;
 
 /// What a worker is told first.
 #[derive(Clone, Serialize, Deserialize)]
@@ -57,10 +55,10 @@ pub(super) fn main(is_wanted: impl Fn() -> bool) -> ! {
 fn serve() -> Result<(), String> {
     let file = ring::inherited(RING).map_err(|error| error.to_string())?;
     let Pair { sender, receiver, .. } = Pair::open(file).map_err(|error| error.to_string())?;
-    let inbox = Inbox { receiver, inlet: Inlet::default(), runtime: None };
     let worker = Arc::new(Worker {
         outlet: Outlet::new(sender),
-        inbox: Mutex::new(inbox),
+        inbox: Mutex::new(Inbox::new(receiver)),
+        runtime: Mutex::new(None),
         running: Mutex::default(),
         reader_runs: AtomicBool::new(false),
         runs: AtomicU64::new(0),
@@ -73,7 +71,7 @@ fn serve() -> Result<(), String> {
     stand_by.spawn(move || standing_by.stand_by()).map_err(|error| error.to_string())?;
     worker.clone().read()?;
     // Running tasks end, and answer.
-    drop(worker.lock_inbox().runtime.take());
+    drop(worker.lock_runtime().take());
     Ok(())
 }
 
@@ -81,6 +79,8 @@ fn serve() -> Result<(), String> {
 struct Worker {
     outlet: Outlet,
     inbox: Mutex<Inbox>,
+    /// From the driver's first message on.
+    runtime: Mutex<Option<crate::Runtime>>,
     running: Mutex<HashMap<u64, Arc<Cancellation>>>,
     /// Whether the thread that reads runs a task itself meanwhile.
     reader_runs: AtomicBool,
@@ -91,13 +91,6 @@ struct Worker {
     /// How long its tasks take, averaged over the last few batches.
     mean_nanos: AtomicU64,
     watch: Watch,
-}
-
-/// What comes from the driver.
-struct Inbox {
-    receiver: Receiver,
-    inlet: Inlet,
-    runtime: Option<crate::Runtime>,
 }
 
 /// What a batch of messages leaves to be done.
@@ -114,6 +107,10 @@ const READER_RUNS_NANOS: u64 = 20_000;
 impl Worker {
     fn lock_inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_runtime(&self) -> MutexGuard<'_, Option<crate::Runtime>> {
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_running(&self) -> MutexGuard<'_, HashMap<u64, Arc<Cancellation>>> {
@@ -194,11 +191,12 @@ impl Worker {
     }
 
     fn receive(self: &Arc<Self>, inbox: &mut Inbox) -> Result<Next, String> {
-        let mut calls = VecDeque::new();
-        let mut end = false;
-        for (header, body) in received(inbox)? {
+        let (mut messages, mut calls, mut end) = (Vec::new(), VecDeque::new(), false);
+        let received = inbox.receive(|header, body| messages.push((header, body)));
+        received.map_err(|Garbled| "the driver sent what can't be read")?;
+        for (header, body) in messages {
             match header.kind {
-                Kind::Hello => inbox.runtime = Some(start(&body)?),
+                Kind::Hello => *self.lock_runtime() = Some(start(&body)?),
                 Kind::Run => match Call::new(self.clone(), header, body) {
                     Ok(call) => calls.push_back(call),
                     Err(error) => self.answer(header.call, Answer::Failed { error, retryable: false }),
@@ -250,19 +248,6 @@ fn share_out(calls: VecDeque<Call>) {
     calls.into_iter().for_each(|call| drop(pool.submit((), call)));
 }
 
-fn received(inbox: &mut Inbox) -> Result<Vec<(Header, Region)>, String> {
-    let Inbox { receiver, inlet, .. } = inbox;
-    let (mut messages, mut garbled) = (Vec::new(), false);
-    let received = receiver.recv_batch(|frame| match inlet.take(frame) {
-        Ok(message) => messages.extend(message),
-        Err(_) => garbled = true,
-    });
-    match received {
-        Ok(_) if !garbled => Ok(messages),
-        _ => Err("the driver sent what can't be read".into()),
-    }
-}
-
 fn start(hello: &Region) -> Result<crate::Runtime, String> {
     let hello: Hello = decode(hello).map_err(|error| error.to_string())?;
     if hello.fingerprint != registry::fingerprint() {
@@ -285,27 +270,20 @@ impl Call {
     fn new(worker: Arc<Worker>, header: Header, body: Region) -> Result<Self, Error> {
         let entry = registry::entry(FunctionId(header.function)).ok_or_else(Error::unregistered)?;
         let (args, given) = body.split_at(body.len() - header.given_bytes as usize);
-        let (lease, grant, task_id) = if given.is_empty() {
+        let attempt = Attempt(header.attempt);
+        let run = if given.is_empty() {
             // A plain task: it holds what the thread does that it runs on.
-            let plain = TaskId { owner: OWNER, seq: header.call };
-            (LeaseId { node: NODE, seq: 0 }, Grant::default(), plain)
+            let task = TaskId { owner: OWNER, seq: header.call };
+            Run { task, attempt, lease: LeaseId { node: NODE, seq: 0 }, grant: Grant::default() }
         } else {
             let unreadable = |error| Error::codec(entry.name, "lease", error);
             let Given { task, lease, grant } = decode_copied(given).map_err(unreadable)?;
-            (lease, grant, task)
+            Run { task, attempt, lease, grant }
         };
         let args = body.slice(..args.len()).expect("it begins where the body does");
         let cancellation = Arc::<Cancellation>::default();
         worker.lock_running().insert(header.call, cancellation.clone());
-        let given = Arc::new(Assigned {
-            task: Some(entry.name),
-            task_id: Some(task_id),
-            attempt: header.attempt,
-            actor: None,
-            lease,
-            grant,
-            cancellation,
-        });
+        let given = Arc::new(run.assigned(entry.name, &cancellation));
         Ok(Self { worker, header, entry, args, given })
     }
 }
