@@ -1,7 +1,9 @@
 //! The face that all transports have.
 
 use crate::error::TransportError;
+
 use crate::region::{Claim, Denied, Extent, Regions, RemoteSpan, Span, chunk_count};
+use crate::tcp::Stream;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, mpsc};
@@ -27,6 +29,13 @@ pub enum Event {
         peer: PeerId,
         /// What it sent.
         bytes: Vec<u8>,
+    },
+    /// The peer has opened a stream.
+    Stream {
+        /// The peer.
+        peer: PeerId,
+        /// What it opened.
+        stream: Stream,
     },
     /// The control connection is no more; frames that weren't received are lost.
     Down {

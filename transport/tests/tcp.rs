@@ -6,6 +6,7 @@ mod common;
 use common::{MIB, land, limits, next, node, options, pair, pattern, publish};
 use rayline_transport::tcp::{Options, Secret};
 use rayline_transport::{Event, Limits, PeerId, Read, Refusal, RemoteSpan, Transport, TransportError, read_blocking};
+use std::io::{Read as _, Write};
 use std::time::{Duration, Instant};
 
 const HOLDER: PeerId = PeerId(2);
@@ -204,4 +205,35 @@ fn lanes_are_bounded_at_the_holder_and_closed_when_idle() {
         std::thread::sleep(Duration::from_millis(50));
     }
     drop(reader);
+}
+
+#[test]
+fn a_stream_carries_bytes_both_ways_and_ends_for_both() {
+    let (dialler, mut acceptor) = pair();
+    let ours = dialler.tcp.open_stream(PeerId(2)).unwrap();
+    let Event::Stream { peer: PeerId(1), stream: theirs } = next(&mut acceptor.events) else { panic!("no stream") };
+    let sent = pattern(3 * MIB);
+    std::thread::scope(|scope| {
+        scope.spawn(|| (&ours).write_all(&sent).unwrap());
+        let mut received = vec![0; sent.len()];
+        (&theirs).read_exact(&mut received).unwrap();
+        assert!(received == sent);
+        (&theirs).write_all(&received[..100]).unwrap();
+    });
+    let mut back = [0; 100];
+    (&ours).read_exact(&mut back).unwrap();
+    assert_eq!(back, sent[..100]);
+    // A stream is its holder's: the end of an endpoint doesn't end it, the end of the stream does for all clones.
+    drop(acceptor);
+    ours.clone().close();
+    assert_eq!((&theirs).read(&mut back).unwrap(), 0);
+    assert_eq!((&ours).read(&mut back).unwrap(), 0);
+}
+
+#[test]
+fn a_stream_to_nobody_is_an_error() {
+    let (dialler, acceptor) = pair();
+    assert!(matches!(dialler.tcp.open_stream(PeerId(9)), Err(TransportError::PeerUnknown { .. })));
+    drop(acceptor);
+    assert!(matches!(dialler.tcp.open_stream(PeerId(2)), Err(TransportError::PeerGone { .. })));
 }

@@ -364,7 +364,7 @@ impl World {
         for (class, (text, affinity)) in classes.into_iter().enumerate() {
             self.owner(owner::Event::DefineClass { class: ClassId(class as u32), demand: demand(text), affinity });
         }
-        self.owner(owner::Event::SetExecutors { count: 2 });
+        self.owner(owner::Event::SetExecutors { node: NodeId(1), count: 2 });
         // What is permanent (groups and actors) leaves room for a CPU on each but one of the nodes that stay.
         for seq in 1..=TASKS {
             let task = TaskId { owner: OWNER, seq };
@@ -415,7 +415,7 @@ impl World {
     }
 
     fn give_all_back(&mut self) {
-        self.owner(owner::Event::SetExecutors { count: 0 });
+        self.owner(owner::Event::SetExecutors { node: NodeId(1), count: 0 });
         for seq in 1..=TASKS {
             self.owner(owner::Event::DropRef { object: TaskId { owner: OWNER, seq }.object(0) });
         }

@@ -149,7 +149,7 @@ fn owner_event(command: &Command) -> owner::Event {
         }
         "group-broken" => GroupBroken { group: command.group(0) },
         "group-gone" => GroupGone { group: command.group(0) },
-        "executors" => SetExecutors { count: command.word(0).parse().unwrap() },
+        "executors" => SetExecutors { node: NodeId(1), count: command.word(0).parse().unwrap() },
         "closed" => ExecutorClosed { lease: command.lease(0) },
         "timer" => Timer { token: command.token(0) },
         other => panic!("no such command: {other}"),

@@ -493,7 +493,10 @@ mod owner_walk {
         fn executors(&mut self) -> Event {
             match self.executors.first() {
                 Some(lease) if self.rng.chance(50) => Event::ExecutorClosed { lease: *lease },
-                _ => Event::SetExecutors { count: self.rng.below(4) as u32 },
+                _ => {
+                    let (node, count) = (self.node(), self.rng.below(4) as u32);
+                    Event::SetExecutors { node, count }
+                }
             }
         }
 
@@ -543,7 +546,9 @@ mod owner_walk {
 
         /// No more faults: everything must end, and nothing may be left.
         pub fn finish(&mut self) {
-            self.tell(Event::SetExecutors { count: 0 });
+            for node in (1..=9).map(NodeId) {
+                self.tell(Event::SetExecutors { node, count: 0 });
+            }
             self.tell(Event::NodeUp { node: NodeId(20) });
             let group = GroupId { owner: OwnerId(1), seq: 1 };
             self.tell(Event::GroupReady { group, nodes: vec![NodeId(1)] });

@@ -116,7 +116,9 @@ impl World {
         }
         self.define_class(id, cpu(unit), Affinity::Any);
         let count = self.plan.load.executors;
-        self.tell_owner(id, owner::Event::SetExecutors { count });
+        for node in [local, some] {
+            self.tell_owner(id, owner::Event::SetExecutors { node, count });
+        }
     }
 
     fn define_class(&mut self, id: OwnerId, demand: Demand, affinity: Affinity) {
@@ -342,8 +344,11 @@ impl World {
 
     /// All references, groups and actors go.
     pub(crate) fn give_all_back(&mut self) {
+        let nodes: Vec<NodeId> = self.members.nodes().map(|(node, _)| node).collect();
         for id in self.owners.keys().copied().collect::<Vec<_>>() {
-            self.tell_owner(id, owner::Event::SetExecutors { count: 0 });
+            for node in nodes.iter().copied() {
+                self.tell_owner(id, owner::Event::SetExecutors { node, count: 0 });
+            }
             let program = &mut self.owners.get_mut(&id).expect("it was just there").program;
             let held = std::mem::take(&mut program.held);
             let (actors, groups) = (std::mem::take(&mut program.actors), std::mem::take(&mut program.groups));

@@ -1,7 +1,7 @@
 //! Whoever dials us.
 
 use super::handshake::{self, Met, Purpose};
-use super::{Shared, control, serve, stream};
+use super::{Shared, control, message_stream, serve, stream};
 use crate::error::TransportError;
 use crate::face::PeerId;
 use std::io;
@@ -59,6 +59,7 @@ async fn take(shared: &Arc<Shared>, socket: TcpStream, met: Met) -> Result<(), T
     match met.purpose {
         Purpose::Control => control::accept(shared, socket, met).await,
         Purpose::Lane => serve::accept(shared, socket, met.peer).await,
+        Purpose::Stream => message_stream::accept(shared, socket, met.peer).await,
     }
 }
 

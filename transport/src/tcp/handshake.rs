@@ -39,6 +39,8 @@ pub enum Purpose {
     Control,
     /// Object bytes, to the dialler.
     Lane,
+    /// Bytes of a protocol that isn't ours, both ways.
+    Stream,
 }
 
 /// Who the other one is.
@@ -121,6 +123,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, me: &Iden
     let purpose = match (head.kind, head.code) {
         (HELLO, 0) => Purpose::Control,
         (HELLO, 1) => Purpose::Lane,
+        (HELLO, 2) => Purpose::Stream,
         _ => return Err(TransportError::Protocol { peer: nobody, what: "it began without a hello" }),
     };
     let mut body = [0; BODY_BYTES];

@@ -1,4 +1,4 @@
-//! Peers over TCP: one control connection a peer, and lanes for object bytes.
+//! Peers over TCP: one control connection a peer, lanes for object bytes, and streams for protocols of others.
 //!
 //! One thread (`rayline-tcp`) runs tokio: it accepts, shakes hands, and carries control frames. A lane has a thread of its
 //! own at either end, which blocks in the kernel's copy between socket and region.
@@ -8,6 +8,7 @@ mod control;
 mod handshake;
 mod header;
 mod lane;
+mod message_stream;
 mod peers;
 mod serve;
 mod stream;
@@ -26,6 +27,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 
 pub use self::handshake::WIRE_VERSION;
+pub use self::message_stream::Stream;
 
 /// Names a cluster; peers of another one are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +153,15 @@ impl Tcp {
     /// Where a peer listens. Connections are made when they are needed.
     pub fn introduce(&self, peer: PeerId, address: SocketAddr) {
         self.shared.peers().introduce(peer, address);
+    }
+
+    /// Dials a peer for a stream of our own, which it receives as [`Event::Stream`]. Blocks until it is there, for at most
+    /// `connect_timeout`. A stream outlives its endpoint.
+    ///
+    /// # Errors
+    /// `PeerUnknown`, `PeerGone`, `TimedOut`, `Refused` (`Busy` where its events aren't read), `Protocol`, `Local`.
+    pub fn open_stream(&self, peer: PeerId) -> Result<Stream, TransportError> {
+        message_stream::open(&self.shared, peer)
     }
 }
 

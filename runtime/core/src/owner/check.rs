@@ -145,7 +145,7 @@ impl Owner {
     fn check_lease(&self, id: LeaseId, lease: &Lease) {
         assert!(self.nodes.contains(&id.node), "OWN-3: lease {id} on a dead node");
         assert!(self.classes[&lease.class].leases.contains(&id), "OWN-5: lease {id} is not its class's");
-        assert!(!self.executors.has(id), "OWN-5: lease {id} is a task's and an executor's");
+        assert!(!self.is_executors(id), "OWN-5: lease {id} is a task's and an executor's");
         // Its task may have been cancelled, and even be gone; but no other attempt of it may run here.
         if let Some(State::Running { lease: on }) = self.tasks.get(&lease.task).map(|task| &task.state)
             && *on == id
@@ -158,14 +158,16 @@ impl Owner {
         for (request, purpose) in &self.requests {
             let is_known = match purpose {
                 Purpose::Class(class) => self.classes[class].requests.contains_key(request),
-                Purpose::Executor => self.executors.requests.contains(request),
+                Purpose::Executor(node) => self.executors[node].requests.contains(request),
             };
             assert!(is_known, "OWN-5: nobody waits for request {request}");
         }
-        let executors = &self.executors;
-        assert!(executors.requests.iter().all(|request| self.requests.contains_key(request)), "OWN-5: executors");
-        let running = executors.seats.values().filter(|seat| **seat == super::executors::Seat::Open).count();
-        assert!(executors.requests.len() + running <= executors.wanted, "OWN-5: too many executors");
+        for (node, team) in &self.executors {
+            assert!(!self.dead_nodes.contains(node), "OWN-5: executors on dead {node}");
+            assert!(team.requests.iter().all(|request| self.requests.contains_key(request)), "OWN-5: executors");
+            let running = team.seats.values().filter(|seat| **seat == super::executors::Seat::Open).count();
+            assert!(team.requests.len() + running <= team.wanted, "OWN-5: too many executors on {node}");
+        }
     }
 
     fn check_timers(&self) {
@@ -174,7 +176,7 @@ impl Owner {
                 Wake::Task(task) => self.tasks[task].state == State::Resting { token: *token },
                 Wake::Class(class) => self.classes[class].asking == Asking::Paused { token: *token },
                 Wake::Impatient(class) => self.classes[class].patience == Patience::Watching { token: *token },
-                Wake::Executors => true,
+                Wake::Executors(_) => true,
             };
             assert!(is_awaited, "OWN-6: nobody waits for {token}");
         }

@@ -259,12 +259,12 @@ impl Owner {
         out: &mut Out<Action>,
     ) {
         match self.requests.remove(&request) {
-            None if self.leases.contains_key(&lease) || self.executors.has(lease) => self.counters.stale += 1,
+            None if self.leases.contains_key(&lease) || self.is_executors(lease) => self.counters.stale += 1,
             None => {
                 self.counters.stale += 1;
                 out.push(Action::ReturnLease { lease });
             }
-            Some(Purpose::Executor) => self.open_executor(request, lease, grant, out),
+            Some(Purpose::Executor(_)) => self.open_executor(request, lease, grant, out),
             Some(Purpose::Class(id)) => {
                 let class = self.classes.get_mut(&id).expect("OWN-5: a request's class is defined");
                 class.requests.remove(&request);
@@ -329,7 +329,7 @@ impl Owner {
     pub(super) fn lease_refused(&mut self, now: Time, request: RequestId, refusal: Refusal, out: &mut Out<Action>) {
         match self.requests.remove(&request) {
             None => self.counters.stale += 1,
-            Some(Purpose::Executor) => self.executor_refused(now, request, &refusal, out),
+            Some(Purpose::Executor(node)) => self.executor_refused(now, (node, request), &refusal, out),
             Some(Purpose::Class(id)) => {
                 let class = self.classes.get_mut(&id).expect("OWN-5: a request's class is defined");
                 let asked = class.requests.remove(&request).expect("OWN-5: a request is its class's");
@@ -362,7 +362,7 @@ impl Owner {
     pub(super) fn lease_reclaim(&mut self, request: RequestId, lease: LeaseId, out: &mut Out<Action>) {
         if let Some(held) = self.leases.get_mut(&lease) {
             held.stay = Stay::GiveBack;
-        } else if self.executors.has(lease) {
+        } else if self.is_executors(lease) {
             self.close_executor(lease, out);
         } else {
             self.give_up_request(request, lease, out);
@@ -376,14 +376,14 @@ impl Owner {
                 self.counters.stale += 1;
                 return;
             }
-            Some(Purpose::Executor) => self.executors.forget_request(request),
+            Some(Purpose::Executor(node)) => self.forget_executor(node, request),
             Some(Purpose::Class(id)) => {
                 self.classes.get_mut(&id).expect("OWN-5: a request's class is defined").requests.remove(&request);
                 self.todo.dirty.insert(id);
             }
         }
         out.push(Action::CancelRequest { node: lease.node, request });
-        self.balance_executors(out);
+        self.balance_executors(lease.node, out);
     }
 
     /// A class's bundle is on another node now, or on none: requests made elsewhere are taken back.

@@ -45,7 +45,7 @@ pub struct Counters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     Class(ClassId),
-    Executor,
+    Executor(NodeId),
 }
 
 /// What a timer wakes.
@@ -56,7 +56,7 @@ enum Wake {
     Class(ClassId),
     /// A class looks how long its requests have waited.
     Impatient(ClassId),
-    Executors,
+    Executors(NodeId),
 }
 
 /// Where a placement group is. A group not in the table may still be reserved: its tasks wait.
@@ -145,7 +145,7 @@ impl Owner {
             objects: BTreeMap::new(),
             requests: BTreeMap::new(),
             leases: BTreeMap::new(),
-            executors: Executors::default(),
+            executors: Executors::new(),
             timers: BTreeMap::new(),
             live: 0,
             lineage: BTreeSet::new(),
@@ -181,12 +181,12 @@ impl Owner {
             Event::TaskFailed { task, attempt, lease, kind } => {
                 self.task_failed(now, (task, attempt, lease), kind, out);
             }
-            Event::NodeUp { node } => self.node_up(node),
+            Event::NodeUp { node } => self.node_up(node, out),
             Event::NodeDied { node } => self.node_died(now, node, out),
             Event::GroupReady { group, nodes } => self.group_changed(group, Place::Ready(nodes), out),
             Event::GroupBroken { group } => self.group_changed(group, Place::Broken, out),
             Event::GroupGone { group } => self.group_changed(group, Place::Gone, out),
-            Event::SetExecutors { count } => self.set_executors(count, out),
+            Event::SetExecutors { node, count } => self.set_executors(node, count, out),
             Event::ExecutorClosed { lease } => self.executor_closed(lease, out),
             Event::Timer { token } => self.timer(now, token, out),
         }
@@ -238,17 +238,18 @@ impl Owner {
             Some(Wake::Task(task)) => self.await_args(task, 0),
             Some(Wake::Class(class)) => self.resume_class(class),
             Some(Wake::Impatient(class)) => self.move_requests(now, class, out),
-            Some(Wake::Executors) => self.balance_executors(out),
+            Some(Wake::Executors(node)) => self.balance_executors(node, out),
             None => self.counters.stale += 1,
         }
     }
 
-    fn node_up(&mut self, node: NodeId) {
+    fn node_up(&mut self, node: NodeId, out: &mut Out<Action>) {
         if self.dead_nodes.contains(&node) {
             self.counters.stale += 1;
             return;
         }
         self.nodes.insert(node);
+        self.balance_executors(node, out);
         self.todo.dirty.extend(self.classes.keys());
     }
 
@@ -257,6 +258,7 @@ impl Owner {
         while self.dead_nodes.len() > self.limits.nodes_max {
             self.dead_nodes.pop_first();
         }
+        self.drop_executors_on(node);
         if !self.nodes.remove(&node) {
             self.counters.stale += 1;
             return;
@@ -266,9 +268,6 @@ impl Owner {
         holders.into_iter().for_each(|object| self.copy_lost(object, node));
         self.drop_leases_on(now, node, out);
         self.drop_requests_to(node);
-        if node == self.local {
-            self.executors.forget_all();
-        }
         self.todo.dirty.extend(self.classes.keys());
     }
 

@@ -191,9 +191,11 @@ pub enum Event {
         /// The group.
         group: GroupId,
     },
-    /// How many executor threads serve the fast path. Each gets a revocable lease of one local CPU while nobody else
-    /// needs it.
+    /// How many executor threads serve the fast path on a node. Each gets a revocable lease of one of its CPUs while nobody
+    /// else needs it.
     SetExecutors {
+        /// Where.
+        node: NodeId,
         /// Threads; 0 gives all leases back.
         count: u32,
     },

@@ -6,7 +6,7 @@ use crate::control::command::Command;
 use crate::control::leased::{self, Leased, Run};
 use crate::error::{Error, ErrorKind};
 use crate::group::BundleRef;
-use crate::runtime::OWNER;
+use crate::runtime::{NODE, OWNER};
 use rayline_core::controller::{self, ActorSpec};
 use rayline_core::ids::{ClassId, RequestId, TaskId};
 use rayline_core::node;
@@ -33,7 +33,7 @@ impl Driver {
             Command::Rest { task, run } => self.rest(task, run),
             Command::Wake(task) => self.wake(task),
             Command::Shrunk => self.shrunk(),
-            Command::SetExecutors(count) => self.tell_owner(owner::Event::SetExecutors { count }),
+            Command::SetExecutors(count) => self.tell_owner(owner::Event::SetExecutors { node: NODE, count }),
             Command::Lend { lease, blocks: true } => self.tell_node(lease.node, node::Event::LendCpus { lease }),
             Command::Lend { lease, blocks: false } => self.tell_node(lease.node, node::Event::RetakeCpus { lease }),
             Command::CreateActor { host, spec, bundle } => self.create(host, spec, bundle),

@@ -107,7 +107,7 @@ impl Driver {
 
     /// Leases the fast path's threads, before the driver has a thread of its own.
     pub(super) fn begin(&mut self, executors: u32) {
-        self.tell(Mail::Owner(OwnerEvent::SetExecutors { count: executors }));
+        self.tell(Mail::Owner(OwnerEvent::SetExecutors { node: NODE, count: executors }));
         self.settle();
     }
 
