@@ -2,7 +2,9 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::amount;
+use crate::session::ADDRESS;
 use rayline_core::resources::Capacity;
+use std::path::PathBuf;
 
 /// How a runtime is set up. The default offers what the machine has.
 ///
@@ -20,8 +22,21 @@ pub struct Config {
     memory_bytes: Option<u64>,
     resources: Vec<(String, f64)>,
     pub(crate) processes: usize,
+    address: Where,
+    pub(crate) secret_file: Option<PathBuf>,
     pub(crate) threads_max: usize,
     pub(crate) stack_bytes: usize,
+}
+
+/// Where tasks run.
+#[derive(Clone, Debug)]
+enum Where {
+    /// As the environment says.
+    Environment,
+    /// In this process and those that it starts.
+    Here,
+    /// In a cluster.
+    At(String),
 }
 
 impl Default for Config {
@@ -33,6 +48,8 @@ impl Default for Config {
             memory_bytes: None,
             resources: Vec::new(),
             processes: 0,
+            address: Where::Environment,
+            secret_file: None,
             threads_max: 512,
             stack_bytes: 32 << 20,
         }
@@ -84,6 +101,29 @@ impl Config {
         self
     }
 
+    /// Runs tasks on the cluster whose head listens at `address`, such as `10.0.0.1:7741`; `auto` is that of this machine's
+    /// daemon. By default the environment variable `RAYLINE_ADDRESS` says so, and without it there is no cluster.
+    #[must_use]
+    pub fn address(mut self, address: &str) -> Self {
+        self.address = Where::At(address.to_owned());
+        self
+    }
+
+    /// The file of the cluster's secret. By default the environment variable `RAYLINE_SECRET_FILE` names it, and without it
+    /// it is that of this machine's daemon.
+    #[must_use]
+    pub fn secret_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.secret_file = Some(path.into());
+        self
+    }
+
+    /// Runs tasks in this process and those that it starts, whatever the environment says.
+    #[must_use]
+    pub fn embedded(mut self) -> Self {
+        self.address = Where::Here;
+        self
+    }
+
     /// How many threads there may be for tasks, with those that stand in for tasks that block.
     #[must_use]
     pub fn threads_max(mut self, threads: usize) -> Self {
@@ -96,6 +136,23 @@ impl Config {
     pub fn stack(mut self, bytes: usize) -> Self {
         self.stack_bytes = bytes;
         self
+    }
+
+    /// The cluster to join, if there is to be one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where worker processes are asked for as well.
+    pub(crate) fn cluster(&self) -> Result<Option<String>> {
+        let address = match &self.address {
+            Where::Environment => std::env::var(ADDRESS).ok().filter(|address| !address.is_empty()),
+            Where::Here => None,
+            Where::At(address) => Some(address.clone()),
+        };
+        if address.is_some() && self.processes > 0 {
+            let why = "a cluster's nodes start the worker processes: leave `processes` out, or say `embedded()`";
+            return Err(Error::new(ErrorKind::Config(why.into())));
+        }
+        Ok(address)
     }
 
     /// How many CPUs are offered.

@@ -87,8 +87,8 @@ pub fn context() -> Context {
     let name = assigned.as_ref().and_then(|assigned| assigned.task);
     Context {
         task: name.or(job.map(|job| job.name)).unwrap_or("driver"),
-        task_id: task_id.unwrap_or(TaskId { owner: runtime::OWNER, seq }),
-        node: runtime::NODE,
+        task_id: task_id.unwrap_or(TaskId { owner: runtime::owner(), seq }),
+        node: runtime::node(),
         worker: job.map(|job| job.worker),
         assigned,
     }

@@ -91,6 +91,8 @@ pub enum ErrorKind {
     Shutdown,
     /// There is a runtime already.
     AlreadyRunning,
+    /// The cluster can't be joined: why, and what to do.
+    Cluster(String),
     /// A setting makes no sense.
     Config(String),
     /// The system failed the task in its last permitted try, or lost its value.
@@ -254,6 +256,7 @@ impl Error {
             ErrorKind::AlreadyRunning => {
                 f.write_str("a runtime is running already; shut it down before starting another")
             }
+            ErrorKind::Cluster(why) => write!(f, "cluster: {why}"),
             ErrorKind::Config(why) => write!(f, "configuration: {why}"),
             ErrorKind::WorkerDied { how, attempt } => {
                 write!(f, "didn't finish{}, as its worker process {how}", Attempt(*attempt))

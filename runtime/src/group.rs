@@ -96,7 +96,7 @@ impl PlacementGroup {
     /// sense.
     pub fn reserve(strategy: Strategy, bundles: impl IntoIterator<Item = Bundle>) -> Result<Self> {
         let demands: Vec<Demand> = bundles.into_iter().map(|bundle| bundle.options.demand()).collect::<Result<_>>()?;
-        let id = GroupId { owner: runtime::OWNER, seq: rayline_exec::fresh_id() };
+        let id = GroupId { owner: runtime::owner(), seq: rayline_exec::fresh_id() };
         let (count, progress) = (demands.len() as u32, Arc::<Progress>::default());
         runtime::control().reserve(id, demands, strategy, progress.clone());
         if let State::Failed(why) = &*progress.lock() {

@@ -43,6 +43,7 @@ mod options;
 mod process;
 mod registry;
 mod runtime;
+mod session;
 mod stream;
 mod task;
 mod wait;

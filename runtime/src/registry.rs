@@ -35,6 +35,8 @@ pub enum Answer {
         /// Whether `retry_on` names such errors.
         retryable: bool,
     },
+    /// The process of its own died that ran it, as said.
+    Died(String),
 }
 
 /// The number of a task in this program: the same in all processes that run the same binary.

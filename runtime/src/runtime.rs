@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{Crew, Hello};
+use crate::session::{self, Membership};
 use crate::{context, io, registry};
 use rayline_core::ids::{NodeId, OwnerId};
 use rayline_exec::{Current, Look, Pool, PoolOptions, Published, blocking};
@@ -11,16 +12,16 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// The one node of an embedded runtime.
-pub(crate) const NODE: NodeId = NodeId(1);
-/// The one owner of an embedded runtime: this process.
-pub(crate) const OWNER: OwnerId = OwnerId(1);
+/// The node that this process runs on: 1 where it is embedded.
+static NODE: AtomicU32 = AtomicU32::new(1);
+/// The owner that this process is: 1 where it is embedded.
+static OWNER: AtomicU32 = AtomicU32::new(1);
 
 /// The runtime that submissions go to: none before the first, afterwards the last that was started.
 static LIVE: Published<Live> = Published::nothing();
@@ -38,6 +39,7 @@ struct Live {
     cpus: usize,
     /// The processes that run plain tasks, in place of this one.
     crew: Option<Arc<Crew>>,
+    is_of_cluster: bool,
     closed: AtomicBool,
 }
 
@@ -102,6 +104,9 @@ impl Live {
             return;
         }
         self.control.close();
+        if let Some(crew) = self.crew.as_ref().filter(|_| self.is_of_cluster) {
+            crew.end();
+        }
         self.pool.shutdown();
         self.control.stop_fleet();
         self.control.stop();
@@ -152,6 +157,26 @@ impl Wake for Alarm {
         self.rang.store(true, Ordering::Release);
         self.thread.unpark();
     }
+}
+
+/// The node that this process runs on, or belongs to.
+pub(crate) fn node() -> NodeId {
+    NodeId(NODE.load(Ordering::Relaxed))
+}
+
+/// The owner that this process is.
+pub(crate) fn owner() -> OwnerId {
+    OwnerId(OWNER.load(Ordering::Relaxed))
+}
+
+/// This process is a worker on a node of a cluster.
+pub(crate) fn name_node(node: NodeId) {
+    NODE.store(node.0, Ordering::Relaxed);
+}
+
+/// Whether this process is a driver of a cluster.
+pub(crate) fn is_of_cluster() -> bool {
+    live().is_of_cluster
 }
 
 /// The executor of the runtime, which is started if none ever was.
@@ -205,10 +230,12 @@ fn start_default() -> &'static Live {
 }
 
 fn start(config: Config) -> Result<&'static Live> {
-    if let Some(complaint) = registry::complaint().or_else(|| elsewhere(std::env::var_os(ADDRESS).is_some())) {
+    if let Some(complaint) = registry::complaint() {
         return Err(Error::new(ErrorKind::Config(complaint)));
     }
     let capacity = config.capacity()?;
+    let membership =
+        config.cluster()?.map(|address| session::join(&address, config.secret_file.as_deref())).transpose()?;
     let cpus = config.cpu_count() as usize;
     let pool = Pool::new(PoolOptions {
         workers: cpus,
@@ -221,7 +248,11 @@ fn start(config: Config) -> Result<&'static Live> {
         poll_in: io::within,
     });
     let (Config { threads_max, stack_bytes, processes, .. }, fingerprint) = (config, registry::fingerprint());
-    let control = Control::start(pool, capacity, Hello { fingerprint, cpus: cpus as u32, threads_max, stack_bytes });
+    let hello = Hello { fingerprint, cpus: cpus as u32, threads_max, stack_bytes };
+    if let Some(membership) = membership {
+        return Ok(start_in_cluster(pool, cpus, membership, hello));
+    }
+    let control = Control::start(pool, capacity, hello);
     let crew = (processes > 0).then(|| control.start_crew(processes)).transpose();
     let crew = crew.map_err(|error| {
         control.stop_fleet();
@@ -232,17 +263,18 @@ fn start(config: Config) -> Result<&'static Live> {
     if crew.is_some() {
         rayline_exec::look_outside(look_at_crew);
     }
-    Ok(LIVE.publish(Live { pool, control, cpus, crew, closed: AtomicBool::new(false) }))
+    let closed = AtomicBool::new(false);
+    Ok(LIVE.publish(Live { pool, control, cpus, crew, is_of_cluster: false, closed }))
 }
 
-/// Where a program is to run its tasks, by the name of the command's documentation.
-const ADDRESS: &str = "RAYLINE_ADDRESS";
-
-/// Said rather than run in this process what was meant for a cluster.
-fn elsewhere(has_address: bool) -> Option<String> {
-    has_address.then(|| {
-        format!("{ADDRESS} is set, but programs can't run on a cluster yet; unset it, and tasks run on this machine")
-    })
+fn start_in_cluster(pool: Pool, cpus: usize, membership: Membership, hello: Hello) -> &'static Live {
+    OWNER.store(membership.owner.0, Ordering::Relaxed);
+    NODE.store(membership.home.0, Ordering::Relaxed);
+    let crew = Arc::new(Crew::of_nodes());
+    let control = Control::start_in(pool, membership, hello, crew.clone());
+    rayline_exec::look_outside(look_at_crew);
+    let (crew, closed) = (Some(crew), AtomicBool::new(false));
+    LIVE.publish(Live { pool, control, cpus, crew, is_of_cluster: true, closed })
 }
 
 /// The pool is down to its target. While a runtime starts nobody waits for that.

@@ -226,7 +226,8 @@ where
     fn call(self, slots: S) -> Unwatched {
         let args = slots.into_args();
         let retries = self.options.declared.retries;
-        let body = if self.options.declared.isolated {
+        let body = if self.options.declared.isolated || (runtime::is_of_cluster() && registry::number::<T>().is_some())
+        {
             match pack::<T>(&args) {
                 Ok(packed) => Body::Apart(packed),
                 Err(error) => {
@@ -250,7 +251,7 @@ pub(crate) fn pack<T: Task>(args: &T::Args) -> Result<Packed> {
     }
     let function = registry::number::<T>().ok_or_else(|| Error::in_task(ErrorKind::Unregistered, T::NAME))?;
     let args = encode(args).map_err(|error| Error::codec(T::NAME, "arguments", error))?;
-    Ok(Packed { function, args })
+    Ok(Packed { function, args, is_isolated: T::OPTIONS.isolated })
 }
 
 /// Runs one attempt of a task that another process has sent.

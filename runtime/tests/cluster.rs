@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "command")]
 
-use rayline::cluster::{Address, Envelope, HEAD, Keys, Letter, Post, PostError};
-use rayline_core::controller::{self, ActorSpec, Strategy};
+mod daemons;
+
+use daemons::{Home, SOON, text};
+use rayline::cluster::{Address, Envelope, HEAD, Keys, Letter, Place, Post, PostError};
+use rayline_core::controller::{self, ActorEnd, ActorSpec, Strategy};
 use rayline_core::ids::{ActorId, GroupId, NodeId, OwnerId, RequestId};
 use rayline_core::members;
 use rayline_core::resources::{Amount, Demand};
@@ -13,107 +16,11 @@ use rayline_transport::{Event, PeerId, Regions};
 use serde_json::Value;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-/// No wait for what should happen soon is longer.
-const SOON: Duration = Duration::from_secs(20);
-
-/// The folder of a daemon. What runs in it ends with it.
-struct Home {
-    path: PathBuf,
-}
-
-impl Home {
-    fn new(name: &str) -> Home {
-        let path = std::env::temp_dir().join(format!("rayline-test-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        Home { path }
-    }
-
-    /// A head on a free port.
-    fn head(name: &str) -> Home {
-        let home = Home::new(name);
-        let output = home.run(&["start", "--head", "--listen", "127.0.0.1:0", "--cpus", "2"]);
-        assert!(output.status.success(), "{}", text(&output));
-        assert!(text(&output).contains(&format!("start --address {} ", home.address())), "{}", text(&output));
-        home
-    }
-
-    /// A node that has joined `head`.
-    fn node(name: &str, head: &Home) -> Home {
-        let home = Home::new(name);
-        let output = home.join(head, &head.file("secret"));
-        assert!(output.status.success(), "{}", text(&output));
-        home
-    }
-
-    fn join(&self, head: &Home, secret: &Path) -> Output {
-        let (address, secret) = (head.address(), secret.display().to_string());
-        self.run(&["start", "--address", &address, "--secret-file", &secret, "--cpus", "3", "--resource", "license=2"])
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rayline"));
-        command.args(arguments).env("RAYLINE_HOME", &self.path).env_remove("RAYLINE_ADDRESS").output().unwrap()
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{}", text(&output));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// Each node with its state, as the daemon here is told.
-    fn states(&self) -> Vec<(String, String)> {
-        let status = self.json(&["status", "--json"]);
-        let nodes = status["nodes"].as_array().unwrap();
-        let word = |node: &Value, key: &str| node[key].as_str().unwrap().to_owned();
-        nodes.iter().map(|node| (word(node, "node"), word(node, "state"))).collect()
-    }
-
-    /// Waits until a node has a state, and says for how long.
-    fn wait_for(&self, node: &str, state: &str) -> Duration {
-        let begin = Instant::now();
-        loop {
-            let states = self.states();
-            if states.iter().any(|(name, is)| name == node && is == state) {
-                return begin.elapsed();
-            }
-            assert!(begin.elapsed() < SOON, "{node} is not {state} for long: {states:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn running(&self) -> Option<Value> {
-        serde_json::from_slice(&std::fs::read(self.file("daemon")).ok()?).ok()
-    }
-
-    fn address(&self) -> String {
-        self.running().unwrap()["address"].as_str().unwrap().to_owned()
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.running().unwrap()["pid"].to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        if self.running().is_some() {
-            let _ = self.run(&["stop"]);
-        }
-        let _ = std::fs::remove_dir_all(&self.path);
-    }
-}
 
 /// An owner's process, as the cluster sees it: letters that it sends, and that come.
 struct Owner {
@@ -131,8 +38,11 @@ impl Owner {
         let (tcp, events) = Tcp::bind(options, Regions::new()).unwrap();
         tcp.introduce(HEAD, head.address().parse().unwrap());
         let mut owner = Owner { post: Post::new(tcp), events };
-        owner.send(Address::Head, Letter::Members(members::Event::OwnerJoin { owner: OWNER, node: NodeId(1) }));
-        let Letter::OwnerWelcome { nodes, dead } = owner.next() else { panic!("no welcome") };
+        let place = Place { peer: 99, address: head.address().parse().unwrap(), host: "elsewhere".into(), pid: 1 };
+        owner.send(Address::Head, Letter::Enlist { place, known: Some(OWNER) });
+        let Letter::OwnerWelcome { nodes, dead, owner: OWNER, home: NodeId(1) } = owner.next() else {
+            panic!("no welcome")
+        };
         assert_eq!((nodes[0].0, nodes[0].1.address.to_string(), dead), (NodeId(1), head.address(), vec![]));
         owner
     }
@@ -214,10 +124,6 @@ impl Wire {
 
 fn cpu(cpus: u32) -> Demand {
     Demand::cpus(Amount::from_units(cpus))
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 fn refused(output: &Output, code: i32, says: &[&str]) {
@@ -377,11 +283,13 @@ fn what_owners_ask_for_is_given_and_shown() {
     owner.send(Address::Node(NodeId(1)), Letter::Node(cancelled));
     owner.send(Address::Node(NodeId(1)), Letter::Node(node::Event::ReturnLease { lease }));
 
-    // No worker runs there, so that an actor ends as soon as it starts.
+    // Its owner has it started, and hears of its end.
     let actor = ActorId { owner: OWNER, seq: 1 };
     let spec = ActorSpec { demand: cpu(1), name: Some("learner".into()), ..ActorSpec::default() };
     owner.control(controller::Event::CreateActor { actor, spec });
     assert_eq!(owner.next(), Letter::Wanted(controller::Action::ActorCreated { actor }));
+    let Letter::Wanted(controller::Action::StartActor { incarnation, .. }) = owner.next() else { panic!("no start") };
+    owner.control(controller::Event::ActorEnded { actor, incarnation, end: ActorEnd::Crashed });
     assert!(matches!(owner.next(), Letter::Wanted(controller::Action::ActorDead { .. })));
     let actors = head.json(&["list", "actors", "--json"]);
     assert_eq!((&actors[0]["name"], &actors[0]["state"]), (&Value::from("learner"), &Value::from("dead")));
@@ -396,25 +304,6 @@ fn what_owners_ask_for_is_given_and_shown() {
     while head.json(&["list", "groups", "--json"]) != Value::Array(vec![]) {
         assert!(begin.elapsed() < SOON, "the group of a dead owner stays");
     }
-}
-
-/// Not a test of its own: the program of the next.
-#[test]
-fn program_that_has_an_address() {
-    if std::env::var_os("RAYLINE_TEST_PROGRAM").is_some() {
-        println!("{}", rayline::init().unwrap_err());
-    }
-}
-
-#[test]
-fn a_program_for_a_cluster_does_not_run_elsewhere_unasked() {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "program_that_has_an_address", "--nocapture"])
-        .envs([("RAYLINE_TEST_PROGRAM", "1"), ("RAYLINE_ADDRESS", "127.0.0.1:7741")])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("RAYLINE_ADDRESS is set") && text.contains("unset it"), "{text}");
 }
 
 #[test]

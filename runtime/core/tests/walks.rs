@@ -511,6 +511,7 @@ mod owner_walk {
             self.asked.retain(|(_, asked)| *asked != node);
             self.held.retain(|lease| lease.node != node);
             self.running.retain(|lease, _| lease.node != node);
+            self.executors.retain(|lease| lease.node != node);
             Event::NodeDied { node }
         }
 

@@ -101,7 +101,7 @@ where
     /// The actor's cell, and what waits for the constructor's arguments and then hands on what is to be created.
     fn prepare(self) -> (Arc<ActorCell<A>>, Begin) {
         let Self { slots, options, detached, new } = self;
-        let id = ActorId { owner: runtime::OWNER, seq: rayline_exec::fresh_id() };
+        let id = ActorId { owner: runtime::owner(), seq: rayline_exec::fresh_id() };
         let args = Arc::new(OnceLock::<S::Args>::new());
         let kept = args.clone();
         let make = move || new(kept.get().expect("a life begins after the arguments came").clone());

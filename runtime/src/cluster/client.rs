@@ -180,7 +180,7 @@ async fn answer(events: &mut Receiver<Event>) -> Result<Option<Answer>, Transpor
 }
 
 /// A peer's name that nobody else has, nor the head.
-pub(super) fn fresh_peer() -> std::io::Result<PeerId> {
+pub(crate) fn fresh_peer() -> std::io::Result<PeerId> {
     let mut bytes = [0; 16];
     fill(&mut bytes)?;
     Ok(PeerId(u128::from_le_bytes(bytes) | 1 << 127))

@@ -8,6 +8,7 @@ use super::letter::{Address, Envelope, Letter, Place};
 use super::post::{HEAD, Post};
 use super::seat::Seat;
 use super::secret::Keys;
+use super::workers::{Fate, Workers};
 use crate::config::Config;
 use rayline_core::Limits;
 use rayline_core::ids::NodeId;
@@ -16,6 +17,7 @@ use rayline_transport::tcp::{Options, Tcp};
 use rayline_transport::{Event, PeerId, Regions, TransportError};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -51,6 +53,8 @@ pub struct Daemon {
     events: Receiver<Event>,
     head: Option<Head>,
     seat: Seat,
+    /// What becomes of workers.
+    fates: Receiver<Fate>,
     link: Link,
     join_within: Duration,
     runtime: Option<Runtime>,
@@ -146,24 +150,31 @@ impl Daemon {
             None => HEAD,
             Some(_) => fresh_peer().map_err(|source| Ended::System { what: "find randomness", source })?,
         };
-        let loopback = Options::loopback(me, keys.cluster, keys.secret);
+        let loopback = Options::loopback(me, keys.cluster, keys.secret.clone());
         let options = Options { address: listen, allows_plain_text: trusts_network, ..loopback };
         let (tcp, events) =
             Tcp::bind(options, Regions::new()).map_err(|source| Ended::Listen { address: listen, source })?;
         if let Some(address) = head {
             tcp.introduce(HEAD, address);
         }
+        let mut start = [0; 4];
+        super::secret::fill(&mut start).map_err(|source| Ended::System { what: "find randomness", source })?;
+        let start = u32::from_le_bytes(start);
         let limits = Limits::default();
         let place = Place::here(me, tcp.address());
         let peer = home.next_life()?;
+        let tcp = Arc::new(tcp);
+        let offer = (config.cpu_count(), trusts_network);
+        let (workers, fates) = Workers::new(tcp.clone(), keys, offer, home.path().to_owned());
         let mut post = Post::new(tcp);
         post.note(Address::Head, HEAD);
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Daemon {
             desk: Desk::new(post),
             events,
-            head: head.is_none().then(|| Head::new(&limits)),
-            seat: Seat::new(home, peer, capacity, place, limits),
+            head: head.is_none().then(|| Head::new(&limits, start)),
+            seat: Seat::new((home, workers), peer, capacity, place, limits),
+            fates,
             link: Link::Joining { until: Instant::now() + join_within, last: None },
             join_within,
             runtime: Some(runtime.map_err(|source| Ended::System { what: "start tokio", source })?),
@@ -205,6 +216,7 @@ impl Daemon {
                     Some(event) => self.handle(event),
                     None => return Ended::System { what: "use the network", source: io::ErrorKind::BrokenPipe.into() },
                 },
+                Some(fate) = self.fates.recv() => self.seat.hear(&mut self.desk, fate),
                 () = asked(&mut term, &mut int) => return self.leave().await,
             }
         }

@@ -2,10 +2,11 @@
 
 use super::desk::{Desk, Timer};
 use super::letter::{Address, Letter, Place, Report};
+use super::owners::Owners;
 use super::post::{HEAD, PostError};
 use super::status::{ActorRow, Answer, GroupRow, NodeRow, NodeState, Page, Question, Resources, WaitingRow};
-use rayline_core::controller::{self, ActorState, Controller, Strategy};
-use rayline_core::ids::{ActorId, GroupId, NodeId, TimerToken};
+use rayline_core::controller::{self, ActorEnd, ActorState, Controller, Strategy};
+use rayline_core::ids::{ActorId, GroupId, NodeId, OwnerId, TimerToken};
 use rayline_core::members::{self, MemberEvent, Members, Peer};
 use rayline_core::resources::{Capacity, Demand};
 use rayline_core::{Limits, Out, node, owner};
@@ -24,6 +25,7 @@ pub(super) struct Head {
     joining: BTreeMap<Peer, Seen>,
     /// Welcomed nodes.
     nodes: BTreeMap<NodeId, Seen>,
+    owners: Owners,
     gone: VecDeque<(NodeId, Seen, NodeState)>,
     members_out: Out<members::Action>,
     controller_out: Out<controller::Action>,
@@ -40,12 +42,14 @@ struct Seen {
 }
 
 impl Head {
-    pub(super) fn new(limits: &Limits) -> Head {
+    /// A head whose drivers get names from `start` on.
+    pub(super) fn new(limits: &Limits, start: u32) -> Head {
         Head {
             members: Members::new(limits.clone()),
             controller: Controller::new(limits.clone()),
             joining: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            owners: Owners::new(start),
             gone: VecDeque::new(),
             members_out: Out::new(),
             controller_out: Out::new(),
@@ -69,6 +73,7 @@ impl Head {
                     seen.report = Some(report);
                 }
             }
+            Letter::Enlist { place, known } => self.enlist(desk, from, place, known),
             Letter::Ask(question) => self.reply(desk, from, &question),
             other => warn!(%from, ?other, "a letter that is not for a head"),
         }
@@ -81,6 +86,24 @@ impl Head {
             info!(%node, "a node's connection has ended");
             self.tell_members(desk, members::Event::Closed { node });
         }
+        for owner in self.owners.of(by) {
+            info!(%owner, "a driver's connection has ended");
+            self.tell_members(desk, members::Event::OwnerClosed { owner });
+        }
+    }
+
+    /// A driver wants to be an owner. It belongs to the node of its machine, or else to that of the head.
+    fn enlist(&mut self, desk: &mut Desk, from: PeerId, place: Place, known: Option<OwnerId>) {
+        let is_here = |seen: &Seen| seen.place.host == place.host;
+        let up = || self.nodes.iter().filter(|(node, _)| self.members.is_member(**node));
+        let home = up().find(|(_, seen)| is_here(seen)).or_else(|| up().next()).map(|(node, _)| *node);
+        let Some(node) = home else {
+            let why = "the cluster has no node yet".to_owned();
+            return desk.send_by(from, Address::Asker(from.0), Letter::OwnerRefused { why });
+        };
+        let owner = self.owners.enlist(from, known);
+        desk.post.note(Address::Owner(owner), from);
+        self.tell_members(desk, members::Event::OwnerJoin { owner, node });
     }
 
     pub(super) fn members_timer(&mut self, desk: &mut Desk, token: TimerToken) {
@@ -107,10 +130,6 @@ impl Head {
         }
         match event {
             members::Event::Heartbeat { .. } | members::Event::OwnerClosed { .. } => self.tell_members(desk, event),
-            members::Event::OwnerJoin { owner, .. } => {
-                desk.post.note(Address::Owner(owner), from);
-                self.tell_members(desk, event);
-            }
             members::Event::Leave { node } => {
                 info!(%node, "a node leaves");
                 self.bury(node, NodeState::Left);
@@ -151,11 +170,13 @@ impl Head {
                 let place = |node| Some((node, self.nodes.get(&node)?.place.clone()));
                 let nodes = self.members.nodes().filter_map(|(node, _)| place(node)).collect();
                 let dead = self.members.dead_owners().collect();
-                desk.send(Address::Owner(owner), Letter::OwnerWelcome { nodes, dead });
+                let Some(home) = self.members.home(owner) else { return };
+                desk.send(Address::Owner(owner), Letter::OwnerWelcome { owner, home, nodes, dead });
             }
             Action::NodeUp { node, capacity } => self.node_up(desk, node, capacity),
             Action::NodeDied { node } => self.node_died(desk, node),
             Action::OwnerDied { owner } => {
+                self.owners.remove(owner);
                 self.tell_controller(desk, controller::Event::OwnerDied { owner });
                 self.tell_owners(desk, &Letter::Owner(owner::Event::OwnerDied { owner }));
                 self.tell_nodes(desk, &Letter::Node(node::Event::OwnerDied { owner }));
@@ -204,9 +225,25 @@ impl Head {
         let mut out = std::mem::take(&mut self.controller_out);
         self.controller.handle(desk.now(), event, &mut out);
         for action in out.drain() {
-            controller_wants(desk, action);
+            self.controller_wants(desk, action);
         }
         self.controller_out = out;
+    }
+
+    /// Actors begin and end where their owner has its worker, so that it sees to that.
+    fn controller_wants(&mut self, desk: &mut Desk, action: controller::Action) {
+        use controller::Action;
+        let (actor, incarnation, end) = match &action {
+            Action::StartActor { actor, incarnation, .. } => (*actor, *incarnation, ActorEnd::Crashed),
+            Action::StopActor { actor, incarnation, .. } => (*actor, *incarnation, ActorEnd::Stopped),
+            _ => return tell_node(desk, action),
+        };
+        if self.owners.is_live(actor.owner) {
+            return desk.send(Address::Owner(actor.owner), Letter::Wanted(action));
+        }
+        // With its owner its process has gone.
+        let ended = controller::Event::ActorEnded { actor, incarnation, end };
+        desk.send(Address::Head, Letter::Controller(ended));
     }
 
     /// Answers with as many rows as fit a frame.
@@ -281,8 +318,8 @@ impl Head {
     }
 }
 
-/// Who must hear what the controller wants: as in the simulator.
-fn controller_wants(desk: &mut Desk, action: controller::Action) {
+/// Who must hear what the controller wants of a node: as in the simulator.
+fn tell_node(desk: &mut Desk, action: controller::Action) {
     use controller::Action;
     let (node, event) = match action {
         Action::RequestLease { node, request, demand, bundle } => {
@@ -295,9 +332,6 @@ fn controller_wants(desk: &mut Desk, action: controller::Action) {
         }
         Action::CommitBundle { node, bundle, attempt } => (node, node::Event::CommitBundle { bundle, attempt }),
         Action::ReturnBundle { node, bundle, attempt } => (node, node::Event::ReturnBundle { bundle, attempt }),
-        Action::StartActor { node, .. } | Action::StopActor { node, .. } => {
-            return desk.send(Address::Node(node), Letter::Wanted(action));
-        }
         Action::SetTimer { at, token } => return desk.set_timer(at, Timer::Controller(token)),
         other => return tell_owner(desk, other),
     };

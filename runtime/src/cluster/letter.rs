@@ -1,6 +1,7 @@
 //! What crosses between the processes of the control plane.
 
 use super::status::{Answer, Question, Resources};
+use super::workers::Job;
 use rayline_core::ids::{LeaseId, NodeId, OwnerId};
 use rayline_core::members::{self, MemberEvent, Peer};
 use rayline_core::resources::{Capacity, Demand, Grant};
@@ -97,8 +98,46 @@ pub enum Letter {
     Wanted(controller::Action),
     /// To an owner.
     Owner(owner::Event),
+    /// To the head, from a driver: it wants to be an owner. Answered with `OwnerWelcome` or `OwnerRefused`, again where it is
+    /// repeated.
+    Enlist {
+        /// Where it is.
+        place: Place,
+        /// The name that it had from an earlier head.
+        known: Option<OwnerId>,
+    },
+    /// To whom the head can give no place.
+    OwnerRefused {
+        /// Why.
+        why: String,
+    },
+    /// To a node, from a driver: start a worker for it. What becomes of that it tells with `WorkerEnded`; the worker itself
+    /// calls the driver.
+    Hire(Job),
+    /// To a driver, from a node: its worker has ended (how), or never ran (why).
+    WorkerEnded {
+        /// Which node.
+        node: NodeId,
+        /// The worker's name as a peer.
+        worker: u128,
+        /// How, or why not.
+        how: Result<String, String>,
+    },
+    /// To a driver, from a node: its worker has written a line.
+    Wrote {
+        /// Which node.
+        node: NodeId,
+        /// Which process.
+        pid: u32,
+        /// What it wrote.
+        line: String,
+    },
     /// To an owner: it is a member, and so are these nodes; these owners are dead.
     OwnerWelcome {
+        /// Its name.
+        owner: OwnerId,
+        /// The node that it belongs to: its own machine's, where that has one.
+        home: NodeId,
         /// The nodes that are up, and where they are.
         nodes: Vec<(NodeId, Place)>,
         /// Dead owners, which may still speak to it.

@@ -9,18 +9,24 @@
 //! The machines of `rayline-core` take the decisions; `rayline-sim` runs the same ones, and who sends what to whom is as
 //! there. A letter bears the name of the life that it is for: what is for another is dropped.
 
+mod binary;
 mod client;
 mod daemon;
 mod desk;
 mod head;
 mod home;
 mod letter;
+mod owners;
 mod post;
 mod seat;
 mod secret;
 mod status;
+mod workers;
 
+pub(crate) use self::binary::Published;
+pub(crate) use self::client::fresh_peer;
 pub use self::{
+    binary::{Binary, BinaryId},
     client::{Client, ClientError},
     daemon::{Daemon, Ended, News, Setup},
     home::{Home, HomeError, Running},
@@ -28,4 +34,5 @@ pub use self::{
     post::{HEAD, Post, PostError},
     secret::{Keys, SecretError},
     status::{ActorRow, Answer, GroupRow, NodeRow, NodeState, Page, Question, Resources, WaitingRow},
+    workers::Job,
 };

@@ -5,13 +5,14 @@ use rayline_store::{CodecError, decode_copied, encode};
 use rayline_transport::tcp::Tcp;
 use rayline_transport::{PeerId, Transport, TransportError};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// The head's name as a peer. A node's is drawn at random when its process starts.
 pub const HEAD: PeerId = PeerId(1);
 
 /// The letters of one process.
 pub struct Post {
-    tcp: Tcp,
+    tcp: Arc<Tcp>,
     book: BTreeMap<Address, PeerId>,
     /// Letters to this process itself; they are handled before anything else.
     here: VecDeque<Envelope>,
@@ -42,8 +43,8 @@ pub enum PostError {
 
 impl Post {
     /// The letters that go over `tcp`.
-    pub fn new(tcp: Tcp) -> Post {
-        Post { tcp, book: BTreeMap::new(), here: VecDeque::new() }
+    pub fn new(tcp: impl Into<Arc<Tcp>>) -> Post {
+        Post { tcp: tcp.into(), book: BTreeMap::new(), here: VecDeque::new() }
     }
 
     /// Notes behind which peer an address is.
@@ -98,7 +99,7 @@ impl Post {
     }
 
     /// The endpoint below.
-    pub fn tcp(&self) -> &Tcp {
+    pub fn tcp(&self) -> &Arc<Tcp> {
         &self.tcp
     }
 }

@@ -4,7 +4,8 @@ use super::desk::{Desk, Timer};
 use super::home::Home;
 use super::letter::{Address, Letter, Place, Report};
 use super::post::HEAD;
-use rayline_core::controller::{self, ActorEnd};
+use super::workers::{Fate, Workers};
+use rayline_core::controller;
 use rayline_core::ids::{NodeId, OwnerId, TimerToken};
 use rayline_core::members::{self, JoinRefusal, Member, MemberAction, MemberEvent, Peer};
 use rayline_core::node::{self, Node};
@@ -21,6 +22,7 @@ const REST: Duration = Duration::from_millis(500);
 /// The driver of a node.
 pub(super) struct Seat {
     home: Home,
+    workers: Workers,
     limits: Limits,
     capacity: Capacity,
     place: Place,
@@ -36,10 +38,17 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn new(home: Home, peer: Peer, capacity: Capacity, place: Place, limits: Limits) -> Seat {
+    pub(super) fn new(
+        (home, workers): (Home, Workers),
+        peer: Peer,
+        capacity: Capacity,
+        place: Place,
+        limits: Limits,
+    ) -> Seat {
         Seat {
             member: Member::new(peer, capacity.clone(), limits.clone()),
             home,
+            workers,
             limits,
             capacity,
             place,
@@ -87,11 +96,22 @@ impl Seat {
         }
         match letter {
             Letter::Node(event) => self.node_event(desk, from, event),
-            Letter::Wanted(action) => self.actor_wanted(desk, action),
+            Letter::Hire(job) => {
+                desk.post.note(Address::Owner(job.owner), from);
+                if let Some(node) = self.node() {
+                    self.workers.hire(node, job);
+                }
+            }
             // It holds no copies of objects, which is what is to be looked for elsewhere.
             Letter::NodeDied(_) => {}
             other => warn!(%from, ?other, "a letter that is not for a node"),
         }
+    }
+
+    /// What has become of a worker.
+    pub(super) fn hear(&mut self, desk: &mut Desk, fate: Fate) {
+        let node = self.node();
+        self.workers.hear(desk, node, fate);
     }
 
     /// The connection with the head has ended.
@@ -126,6 +146,7 @@ impl Seat {
     pub(super) fn leave(&mut self, desk: &mut Desk) -> bool {
         let Some(node) = self.member.node() else { return false };
         self.node = None;
+        self.workers.dismiss_all();
         desk.send(Address::Head, Letter::Members(members::Event::Leave { node }));
         true
     }
@@ -166,6 +187,7 @@ impl Seat {
             warn!(life = %self.peer, "this life of the node is over: the cluster may take it for dead; it joins anew");
         }
         self.reported = None;
+        self.workers.dismiss_all();
         desk.set_timer(desk.now() + REST, Timer::NextLife);
     }
 
@@ -174,6 +196,9 @@ impl Seat {
             && request.owner != OwnerId::CONTROLLER
         {
             desk.post.note(Address::Owner(request.owner), from);
+        }
+        if let node::Event::OwnerDied { owner } = &event {
+            self.workers.dismiss(*owner);
         }
         let Some(machine) = &mut self.node else { return };
         let mut out = std::mem::take(&mut self.node_out);
@@ -187,19 +212,6 @@ impl Seat {
             desk.send(to, letter);
         }
         self.node_out = out;
-    }
-
-    /// There are no worker processes here yet: an actor that is to start has ended, which its controller counts as a crash.
-    fn actor_wanted(&self, desk: &mut Desk, action: controller::Action) {
-        let (actor, incarnation, end) = match action {
-            controller::Action::StartActor { actor, incarnation, .. } => {
-                warn!(%actor, "no worker runs on this node, so no actor can start");
-                (actor, incarnation, ActorEnd::Crashed)
-            }
-            controller::Action::StopActor { actor, incarnation, .. } => (actor, incarnation, ActorEnd::Stopped),
-            other => return warn!(?other, "an action that is not for a node"),
-        };
-        desk.send(Address::Head, Letter::Controller(controller::Event::ActorEnded { actor, incarnation, end }));
     }
 
     /// Says how much is used, where that has changed.
@@ -246,7 +258,7 @@ fn addressed(id: NodeId, action: node::Action) -> (Address, Letter) {
 
 impl Place {
     /// Of this process, which listens at `address` as `peer`.
-    pub(super) fn here(peer: PeerId, address: std::net::SocketAddr) -> Place {
+    pub(crate) fn here(peer: PeerId, address: std::net::SocketAddr) -> Place {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Place { peer: peer.0, address, host, pid: std::process::id() }
     }

@@ -2,17 +2,34 @@
 
 use super::leased::{Leased, Run};
 use crate::actor::Host;
+use crate::cluster::Letter;
 use crate::error::Result;
 use crate::group::{BundleRef, Progress};
+use crate::process::{Joined, Lane};
 use rayline_core::controller::{self, ActorSpec, Strategy};
 use rayline_core::ids::{ActorId, Attempt, GroupId, LeaseId, TaskId};
 use rayline_core::owner::FailureKind;
 use rayline_core::resources::Demand;
+use rayline_transport::{PeerId, TransportError};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 /// Tells which actor was created or found, or why none could be.
 pub(super) type Found = SyncSender<Result<Arc<dyn Host>>>;
+
+/// What comes from a cluster.
+pub(crate) enum Arrival {
+    /// From the head or a node.
+    Letter(Letter),
+    /// There is a connection with a peer, in this of its lives.
+    Up(PeerId, u64),
+    /// There is none any more, or none could be made.
+    Down(PeerId, TransportError),
+    /// A worker has called.
+    Worker(Joined, Arc<Lane>),
+    /// A worker's connection has ended.
+    WorkerGone(Joined, Arc<Lane>),
+}
 
 /// One thing to do. What waits for an answer has a `reply`.
 pub(super) enum Command {
@@ -75,6 +92,12 @@ pub(super) enum Command {
         reply: SyncSender<()>,
     },
     RemoveGroup(GroupId),
+    /// A worker runs a task on a lease of its driver's, beside its own; or it has ended.
+    Guest {
+        begins: bool,
+    },
+    /// Something has come from the cluster.
+    Arrival(Arrival),
     Close(SyncSender<()>),
     Stop,
 }

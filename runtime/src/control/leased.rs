@@ -62,7 +62,7 @@ pub(crate) struct Run {
 pub(crate) enum Body<T> {
     /// On a thread of this process, given the number of the attempt.
     Here(Box<dyn Fn(u32) -> Result<T> + Send + Sync>),
-    /// In a process of its own.
+    /// In another process.
     Apart(Packed),
 }
 
@@ -71,6 +71,8 @@ pub(crate) struct Packed {
     pub(crate) function: FunctionId,
     /// The encoded arguments.
     pub(crate) args: Region,
+    /// Whether it is to have a process of its own.
+    pub(crate) is_isolated: bool,
 }
 
 impl Run {
@@ -198,6 +200,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Leased for LeasedTask<T> {
                 }
             },
             Answered::Failed { error, retryable } => Err(self.failed(error, FailureKind::Application { retryable })),
+            Answered::Refused(why) => {
+                let error = Error::in_task(ErrorKind::Lost(why), self.name);
+                Err(self.failed(error, FailureKind::Application { retryable: false }))
+            }
             Answered::Died(how) => {
                 let died = ErrorKind::WorkerDied { how, attempt: run.attempt.0 };
                 let error = Error::in_task(died, self.name);

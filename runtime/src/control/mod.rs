@@ -19,6 +19,8 @@ use crate::actor::Host;
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::{BundleRef, Progress};
 use crate::process::{Crew, Fleet, Hello};
+use crate::session::{Ends, Membership, Staff, receive};
+pub(crate) use command::Arrival;
 use command::Command;
 use driver::Driver;
 pub(crate) use leased::{Body, Leased, LeasedTask, Packed, Run, Turn, tell_ended};
@@ -26,7 +28,7 @@ use rayline_core::controller::{ActorSpec, Strategy};
 use rayline_core::ids::{ActorId, GroupId, LeaseId, TaskId};
 use rayline_core::resources::{Capacity, Demand};
 use rayline_exec::Pool;
-use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
@@ -43,16 +45,38 @@ pub(crate) struct Control {
 impl Control {
     /// Sets the machines up, and starts their thread.
     pub(crate) fn start(pool: Pool, capacity: Capacity, hello: Hello) -> Self {
-        let (commands, queue) = channel();
-        let mut driver = Driver::new(pool, capacity);
+        let mut driver = Driver::embedded(pool, capacity);
         driver.begin(hello.cpus);
+        Self::run(driver, hello, channel())
+    }
+
+    /// Sets up what an owner in a cluster needs, and starts its threads. `crew` will have the workers.
+    pub(crate) fn start_in(pool: Pool, membership: Membership, hello: Hello, crew: Arc<Crew>) -> Self {
+        let Membership { tcp, events, place, owner, home, nodes, dead_owners, head_life, program } = membership;
+        let ends = Arc::<Ends>::default();
+        let staff = Staff::new(tcp, (owner, place), program, crew, ends.clone());
+        let (commands, queue) = channel();
+        let (told, greeting) = (commands.clone(), hello.clone());
+        let tell = move |arrival| {
+            // Fails after `stop` only, when nobody minds.
+            let _ = told.send(Command::Arrival(arrival));
+        };
+        let listen = move || receive(events, &greeting, &ends, tell);
+        let listening = std::thread::Builder::new().name("rayline-post".into()).spawn(listen);
+        listening.expect("the process may start a thread");
+        let mut driver = Driver::of_cluster(pool, staff, (owner, home), head_life);
+        driver.begin_in_cluster(nodes, dead_owners);
+        Self::run(driver, hello, (commands, queue))
+    }
+
+    fn run(driver: Driver, hello: Hello, (commands, queue): (Sender<Command>, Receiver<Command>)) -> Self {
         let thread = std::thread::Builder::new().name("rayline-control".into()).spawn(move || driver.run(queue));
         let thread = Mutex::new(Some(thread.expect("the process may start a thread")));
         Self { commands, thread, hello, fleet: OnceLock::new() }
     }
 
     /// Starts an attempt in a worker process.
-    fn run_apart(&self, task: Arc<dyn Leased>, run: Run) {
+    pub(crate) fn run_apart(&self, task: Arc<dyn Leased>, run: Run) {
         self.fleet().run(task, run);
     }
 
@@ -78,6 +102,11 @@ impl Control {
         if let Some(fleet) = self.fleet.get() {
             fleet.stop();
         }
+    }
+
+    /// A task of the driver's begins or ends here, on a lease of its own.
+    pub(crate) fn guest(&self, begins: bool) {
+        self.send(Command::Guest { begins });
     }
 
     fn send(&self, command: Command) {

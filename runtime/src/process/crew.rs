@@ -1,6 +1,6 @@
-//! The crew: worker processes that run the plain tasks, each on threads of its own.
+//! The crew: worker processes that run the plain tasks, each on threads of its own, on this machine or on nodes.
 //!
-//! A call goes from the thread that submits it straight into a ring, and its answer to the thread that waits, if one
+//! A call goes from the thread that submits it straight to a process, and its answer to the thread that waits, if one
 //! does. The control thread has no part in it.
 
 use super::fleet::Request;
@@ -13,23 +13,58 @@ use crate::runtime;
 use crate::task::{Task, TaskName, Unwatched, pack};
 use rayline_exec::{Function, Look, Promise, promise};
 use rayline_store::decode;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 /// The lanes to the processes of the crew.
 pub(crate) struct Crew {
     lanes: RwLock<Vec<Arc<Lane>>>,
-    requests: Sender<Request>,
+    reserve: Reserve,
     is_dismissed: AtomicBool,
 }
 
+/// What becomes of a call that no process can take now.
+enum Reserve {
+    /// The fleet starts a process.
+    Fleet(Sender<Request>),
+    /// It waits for a process of a node, and for CPUs there.
+    Queue(Mutex<VecDeque<Box<dyn Waiting>>>),
+}
+
+/// Calls that a process of a node is given ahead, for each of its threads: what waits here may still go to another.
+const AHEAD: usize = 256;
+
 impl Crew {
+    /// Processes that this one starts.
     pub(super) fn new(lanes: Vec<Arc<Lane>>, requests: Sender<Request>) -> Self {
-        Self { lanes: RwLock::new(lanes), requests, is_dismissed: AtomicBool::new(false) }
+        let reserve = Reserve::Fleet(requests);
+        Self { lanes: RwLock::new(lanes), reserve, is_dismissed: AtomicBool::new(false) }
     }
 
-    /// Sends a call to the process with the fewest calls under way.
+    /// Processes of nodes, which come and go.
+    pub(crate) fn of_nodes() -> Self {
+        let reserve = Reserve::Queue(Mutex::default());
+        Self { lanes: RwLock::default(), reserve, is_dismissed: AtomicBool::new(false) }
+    }
+
+    fn lanes(&self) -> RwLockReadGuard<'_, Vec<Arc<Lane>>> {
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A process of a node has come.
+    pub(crate) fn add(&self, lane: Arc<Lane>) {
+        self.lanes.write().unwrap_or_else(PoisonError::into_inner).push(lane);
+    }
+
+    /// One has gone.
+    pub(crate) fn remove(&self, gone: &Arc<Lane>) {
+        self.lanes.write().unwrap_or_else(PoisonError::into_inner).retain(|lane| !Arc::ptr_eq(lane, gone));
+    }
+
+    /// Sends a call to the process that is least busy.
     fn send(&self, call: Box<dyn Waiting>) {
         match self.least_busy() {
             Some(lane) if !self.is_dismissed() => {
@@ -39,9 +74,13 @@ impl Crew {
         }
     }
 
+    /// The process with the fewest calls under way for each of its threads, of those that may have another.
     fn least_busy(&self) -> Option<Arc<Lane>> {
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        lanes.iter().filter(|lane| lane.is_open()).min_by_key(|lane| lane.under_way()).cloned()
+        let is_queued = matches!(self.reserve, Reserve::Queue(_));
+        let has_room =
+            |lane: &&Arc<Lane>| lane.is_open() && (!is_queued || lane.under_way() < lane.threads() as usize * AHEAD);
+        let load = |lane: &&Arc<Lane>| lane.under_way() * 1024 / lane.threads().max(1) as usize;
+        self.lanes().iter().filter(has_room).min_by_key(load).cloned()
     }
 
     /// Sends a call, now that the processes are replaced that had died.
@@ -54,13 +93,46 @@ impl Crew {
         }
     }
 
-    /// Sends a call once the processes that have died are replaced.
+    /// Sends a call once there is a process for it.
     fn send_later(&self, call: Box<dyn Waiting>) {
-        if let Err(refused) = self.requests.send(Request::Again(call))
-            && let Request::Again(call) = refused.0
-        {
-            call.answered(Answered::Died("is gone, as the runtime was shut down".into()));
+        match &self.reserve {
+            Reserve::Fleet(requests) => {
+                if let Err(refused) = requests.send(Request::Again(call))
+                    && let Request::Again(call) = refused.0
+                {
+                    call.answered(Answered::Died("is gone, as the runtime was shut down".into()));
+                }
+            }
+            Reserve::Queue(queue) => {
+                lock(queue).push_back(call);
+                // Room may have come, or the crew may have been dismissed, since there was none.
+                self.refill();
+            }
         }
+    }
+
+    /// Hands on calls that wait, as far as there is room. Once the crew is dismissed they fail.
+    pub(crate) fn refill(&self) {
+        let Reserve::Queue(queue) = &self.reserve else { return };
+        loop {
+            let lane = self.least_busy();
+            let is_dismissed = self.is_dismissed();
+            if lane.is_none() && !is_dismissed {
+                return;
+            }
+            let Some(call) = lock(queue).pop_front() else { return };
+            match lane.filter(|_| !is_dismissed) {
+                Some(lane) => drop(lane.call(call, None)),
+                None => call.answered(Answered::Died("is gone, as the runtime was shut down".into())),
+            }
+        }
+    }
+
+    /// Fails the calls that wait, as no process will come.
+    pub(crate) fn give_up(&self, why: &str) {
+        let Reserve::Queue(queue) = &self.reserve else { return };
+        let calls = std::mem::take(&mut *lock(queue));
+        calls.into_iter().for_each(|call| call.answered(Answered::Refused(why.to_owned())));
     }
 
     /// Puts `lane` in the place of the first whose process has died; `false` where none has.
@@ -73,9 +145,18 @@ impl Crew {
     }
 
     /// From now on a process that ends is no death.
-    pub(super) fn dismiss(&self) {
+    pub(crate) fn dismiss(&self) {
         self.is_dismissed.store(true, Ordering::Release);
-        self.lanes.read().unwrap_or_else(PoisonError::into_inner).iter().for_each(|lane| lane.dismiss());
+        self.lanes().iter().for_each(|lane| lane.dismiss());
+        self.refill();
+    }
+
+    /// Lets running tasks of nodes end, and then their workers. Blocks until they are gone.
+    pub(crate) fn end(&self) {
+        self.dismiss();
+        while !self.lanes().is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn is_dismissed(&self) -> bool {
@@ -84,16 +165,22 @@ impl Crew {
 
     /// Shares the CPUs that plain tasks may use out among the processes.
     pub(crate) fn set_threads(&self, cpus: u32) {
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Reserve::Queue(_) = self.reserve {
+            return;
+        }
+        let lanes = self.lanes();
         let each = cpus.div_ceil(lanes.len() as u32).max(1);
         lanes.iter().for_each(|lane| lane.set_threads(each));
     }
 
     /// What a thread does that waits for an outcome before it sleeps: it takes answers.
     pub(crate) fn look(&self, look: Look) {
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        lanes.iter().for_each(|lane| lane.look(look));
+        self.lanes().iter().for_each(|lane| lane.look(look));
     }
+}
+
+fn lock(queue: &Mutex<VecDeque<Box<dyn Waiting>>>) -> MutexGuard<'_, VecDeque<Box<dyn Waiting>>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Submits a plain task to the crew.
@@ -152,6 +239,7 @@ impl<T: Task> Waiting for Sent<T> {
         let result = match answered {
             Answered::Value(value) => decode(&value).map_err(|error| Error::codec(T::NAME, "value", error)),
             Answered::Failed { error, .. } => Err(error),
+            Answered::Refused(why) => Err(Error::in_task(ErrorKind::Lost(why), T::NAME)),
             Answered::Died(how) => {
                 let crew = runtime::crew().filter(|crew| !crew.is_dismissed());
                 match crew {
@@ -168,5 +256,8 @@ impl<T: Task> Waiting for Sent<T> {
             }
         };
         self.promise.complete(Outcome(result));
+        if let Some(crew) = runtime::crew() {
+            crew.refill();
+        }
     }
 }

@@ -1,20 +1,19 @@
 //! A driver's way to one worker process: calls there, answers back.
 
-use super::SPIN;
-use super::watch::{Looks, Watch};
-use super::wire::{Header, Inbox, Kind, Outlet};
+use super::ring_end::RingEnd;
+use super::socket::Socket;
+use super::wire::{Garbled, Haste, Header, Kind, Outlet};
+use super::{FEW, Hello};
 use crate::control::Packed;
 use crate::error::Error;
 use rayline_core::ids::{LeaseId, TaskId};
 use rayline_core::resources::Grant;
 use rayline_exec::Look;
 use rayline_store::{Region, decode, encode};
-use rayline_transport::ring::{Closer, Receiver, Wait};
-use rustix::process::{Signal, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 
 /// The calls that are under way in one worker process.
@@ -25,15 +24,19 @@ use std::task::Wake;
 /// Invariant LANE-1: each call is answered once: by the worker, or by the end of the process.
 pub(crate) struct Lane {
     outlet: Outlet,
-    inbox: Mutex<Inbox>,
-    closer: Closer,
-    /// Names the process also when the system uses its id again.
-    process: OwnedFd,
+    end: End,
     calls: Mutex<Calls>,
     under_way: AtomicUsize,
-    /// Threads that look for answers themselves.
-    lookers: AtomicUsize,
-    watch: Watch,
+    /// How many threads the worker has for plain tasks, as it was told last.
+    threads: AtomicU32,
+}
+
+/// Where answers come from.
+pub(super) enum End {
+    /// A process that this one has started.
+    Ring(Box<RingEnd>),
+    /// A process of a node.
+    Socket(Arc<Socket>),
 }
 
 #[derive(Default)]
@@ -66,7 +69,12 @@ pub(crate) enum Answered {
     Failed { error: Error, retryable: bool },
     /// With the process, as said.
     Died(String),
+    /// It never began, and won't: why.
+    Refused(String),
 }
+
+/// Why a process is ended that sent what no worker sends.
+pub(super) const DAMAGED: &str = "sent what can't be read, as its memory is damaged; it was ended";
 
 /// What a leased attempt was given, as its worker is told.
 #[derive(Serialize, Deserialize)]
@@ -77,17 +85,9 @@ pub(super) struct Given {
 }
 
 impl Lane {
-    pub(super) fn new(outlet: Outlet, receiver: Receiver, closer: Closer, process: OwnedFd) -> Arc<Self> {
-        Arc::new(Self {
-            outlet,
-            inbox: Mutex::new(Inbox::new(receiver)),
-            closer,
-            process,
-            calls: Mutex::default(),
-            under_way: AtomicUsize::new(0),
-            lookers: AtomicUsize::new(0),
-            watch: Watch::default(),
-        })
+    pub(super) fn new(outlet: Outlet, end: End) -> Arc<Self> {
+        let (calls, under_way, threads) = (Mutex::default(), AtomicUsize::new(0), AtomicU32::new(0));
+        Arc::new(Self { outlet, end, calls, under_way, threads })
     }
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
@@ -96,12 +96,20 @@ impl Lane {
 
     /// Whether the process hasn't ended.
     pub(super) fn is_open(&self) -> bool {
-        !self.closer.is_closed()
+        match &self.end {
+            End::Ring(end) => end.is_open(),
+            End::Socket(socket) => socket.is_open(),
+        }
     }
 
     /// How many calls wait for their answer.
     pub(super) fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// How many threads it has for plain tasks.
+    pub(super) fn threads(&self) -> u32 {
+        self.threads.load(Ordering::Relaxed)
     }
 
     /// Asks the process to end once its running tasks have; what waits there is dropped.
@@ -110,20 +118,27 @@ impl Lane {
     }
 
     /// Tells the worker how many of its threads may run plain tasks.
-    pub(super) fn set_threads(&self, threads: u32) {
+    pub(crate) fn set_threads(&self, threads: u32) {
+        self.threads.store(threads, Ordering::Relaxed);
         self.tell(Kind::Threads, 0, threads);
     }
 
     /// Kills the process, unless it has ended. Calls under way die for that `reason`.
-    pub(super) fn kill(&self, reason: String) {
+    pub(crate) fn kill(&self, reason: String) {
         self.lock().verdict.get_or_insert(reason);
-        // Fails where the process is gone.
-        let _ = pidfd_send_signal(&self.process, Signal::KILL);
+        match &self.end {
+            End::Ring(end) => end.kill(),
+            // It ends with its connection.
+            End::Socket(socket) => socket.close(),
+        }
     }
 
     /// Sends a call. It is answered here if the process is gone already, else by whoever takes the answer.
     pub(super) fn call(&self, call: Box<dyn Waiting>, given: Option<&Given>) -> u64 {
-        let (attempt, function, args) = (call.attempt(), call.packed().function.0, call.packed().args.clone());
+        let (attempt, packed) = (call.attempt(), call.packed());
+        let (function, args) = (packed.function.0, packed.args.clone());
+        // The end of a ring is that process already.
+        let isolated = packed.is_isolated && matches!(self.end, End::Socket(_));
         let mut calls = self.lock();
         if let Some(how) = calls.ended.clone() {
             drop(calls);
@@ -132,83 +147,62 @@ impl Lane {
         }
         let number = calls.add(call);
         drop(calls);
-        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let haste = if self.under_way.fetch_add(1, Ordering::Relaxed) < FEW { Haste::Now } else { Haste::Soon };
         let given = given.map(|given| encode(given).expect("ids and amounts can be encoded"));
         let given = given.as_deref().unwrap_or_default();
-        let header = Header { function, attempt, given_bytes: given.len() as u32, ..Header::new(Kind::Run, number) };
+        let given_bytes = given.len() as u32;
+        let header = Header { flag: isolated, function, attempt, given_bytes, ..Header::new(Kind::Run, number) };
         // Where the process is gone its end answers the call.
-        let _ = self.outlet.send(header, [&args, given]);
+        let _ = self.outlet.send(header, [&args, given], haste);
         number
+    }
+
+    /// Sets the worker up, before anything else.
+    pub(super) fn greet(&self, hello: &Hello) {
+        let hello = encode(hello).expect("numbers can be encoded");
+        // Where the process is gone its end says so.
+        let _ = self.outlet.send(Header::new(Kind::Hello, 0), [&hello, &[]], Haste::Now);
     }
 
     fn tell(&self, kind: Kind, call: u64, function: u32) {
         // A process that is gone need not be told.
-        let _ = self.outlet.send(Header { function, ..Header::new(kind, call) }, [&[], &[]]);
+        let _ = self.outlet.send(Header { function, ..Header::new(kind, call) }, [&[], &[]], Haste::Now);
     }
 
     /// Takes the answers that are there, if nobody else does, as a thread does while it waits.
     pub(super) fn look(&self, look: Look) {
-        if look == Look::First {
-            self.lookers.fetch_add(1, Ordering::Relaxed);
-        }
-        let mut inbox = match self.inbox.try_lock() {
-            Ok(inbox) => Some(inbox),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        if let Some(inbox) = &mut inbox {
-            self.receive(inbox);
-        }
-        let must_step_down = self.watch.polls();
-        if look >= Look::Over {
-            self.lookers.fetch_sub(1, Ordering::Relaxed);
-            if let Some(inbox) = inbox.as_mut().filter(|_| must_step_down || look == Look::Sleeps) {
-                inbox.receiver.step_down();
-            }
+        match &self.end {
+            End::Ring(end) => end.look(self, look),
+            // Its own thread takes them.
+            End::Socket(_) => {}
         }
     }
 
     /// The body of the lane's thread: takes answers until the process is gone, then answers what is left. `how` waits
     /// for the end of the process, and says how it ended.
-    pub(super) fn attend(&self, how: impl FnOnce() -> String) {
-        let sleeper = self.lock_inbox().receiver.sleeper();
-        let (mut looks, mut period) = (Looks::default(), None);
-        while sleeper.sleep(period) != Wait::Closed {
-            let mut inbox = self.lock_inbox();
-            // Whoever waits for an answer takes the others, too.
-            while self.receive(&mut inbox)
-                && self.lookers.load(Ordering::Relaxed) == 0
-                && period.is_none()
-                && inbox.receiver.wait(SPIN, Some(SPIN)) == Wait::Ready
-            {}
-            period = self.watch.next_sleep(&mut looks);
-            if period.is_none() {
-                inbox.receiver.step_down();
+    pub(crate) fn attend(&self, how: impl FnOnce() -> String) {
+        match &self.end {
+            End::Ring(end) => end.attend(self),
+            End::Socket(socket) => {
+                let take = |header, body| {
+                    self.take(header, body);
+                    ControlFlow::Continue(())
+                };
+                if let Err(Garbled) = socket.read(take, || {}) {
+                    self.kill(DAMAGED.into());
+                }
+                socket.close();
             }
         }
-        self.closer.close();
         self.end(how());
     }
 
-    fn lock_inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes what is there. `false` where the worker's memory is damaged; its process is then ended.
-    fn receive(&self, inbox: &mut Inbox) -> bool {
-        let sound = inbox.receive(|header, body| self.take(header, body)).is_ok();
-        if !sound {
-            self.kill("sent what can't be read, as its memory is damaged; it was ended".into());
-            self.closer.close();
-        }
-        sound
-    }
-
-    fn take(&self, header: Header, body: Region) {
+    pub(super) fn take(&self, header: Header, body: Region) {
         let Some(call) = self.lock().remove(header.call) else { return };
         self.under_way.fetch_sub(1, Ordering::Relaxed);
         call.answered(match header.kind {
             Kind::Value => Answered::Value(body),
+            Kind::Died => Answered::Died(decode(&body).unwrap_or_else(|_| "has died".to_owned())),
             _ => match decode(&body) {
                 Ok(error) => Answered::Failed { error, retryable: header.flag },
                 Err(error) => Answered::Died(format!("sent an error that can't be read: {error}")),

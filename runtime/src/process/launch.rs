@@ -1,11 +1,11 @@
 //! Starting a worker process, and seeing it end.
 
-use super::lane::Lane;
+use super::lane::{End, Lane};
 use super::output::{self, LastLines};
-use super::wire::{Header, Kind, Outlet};
+use super::ring_end::RingEnd;
+use super::wire::Outlet;
 use super::worker::Hello;
 use super::{RING, role};
-use rayline_store::encode;
 use rayline_transport::ring::{self, Closer, Pair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io;
@@ -50,12 +50,10 @@ pub(super) fn launch(hello: &Hello, number: u64) -> io::Result<Worker> {
     drop(command);
     let pid = child.id();
 
-    let outlet = Outlet::new(sender);
-    let hello = encode(hello).expect("numbers can be encoded");
-    // Where the process is gone its end says so.
-    let _ = outlet.send(Header::new(Kind::Hello, 0), [&hello, &[]]);
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    let lane = Lane::new(outlet, receiver, closer.clone(), process);
+    let end = End::Ring(Box::new(RingEnd::new(receiver, closer.clone(), process)));
+    let lane = Lane::new(Outlet::ring(sender), end);
+    lane.greet(hello);
     let attended = lane.clone();
     let end = watch(child, reader, closer)?;
     let attend = move || attended.attend(|| end.recv().unwrap_or_else(|_| "is gone".into()));
@@ -70,7 +68,7 @@ fn watch(mut child: Child, written: io::PipeReader, closer: Closer) -> io::Resul
     let ((tell, told), (all_read, read)) = (channel(), channel::<()>());
     let lines = last.clone();
     thread::Builder::new().name("rayline-output".into()).spawn(move || {
-        output::forward(written, pid, &lines);
+        output::forward(written, &lines, |_| {}, |line| output::say(format_args!("pid {pid}"), &line));
         drop(all_read);
     })?;
     thread::Builder::new().name("rayline-reaper".into()).spawn(move || {
@@ -78,18 +76,18 @@ fn watch(mut child: Child, written: io::PipeReader, closer: Closer) -> io::Resul
         closer.close();
         // An error says that all was read.
         let _ = read.recv_timeout(LAST_LINES_WAIT);
-        let how = status.map_or_else(|error| format!("is lost: {error}"), |status| ended(pid, status));
+        let how = status.map_or_else(|error| format!("is lost: {error}"), |status| ended(&pid.to_string(), status));
         let _ = tell.send(how + &last.told());
     })?;
     Ok(told)
 }
 
 /// How a process ended, in words that follow "its worker process".
-fn ended(pid: u32, status: ExitStatus) -> String {
+pub(crate) fn ended(process: &str, status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("{pid} was killed by signal {signal}{}", signal_name(signal)),
-        (None, Some(code)) => format!("{pid} exited with code {code}"),
-        (None, None) => format!("{pid} ended"),
+        (Some(signal), _) => format!("{process} was killed by signal {signal}{}", signal_name(signal)),
+        (None, Some(code)) => format!("{process} exited with code {code}"),
+        (None, None) => format!("{process} ended"),
     }
 }
 

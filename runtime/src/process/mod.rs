@@ -13,15 +13,28 @@ mod crew;
 mod fleet;
 mod lane;
 mod launch;
+mod leased_call;
+mod node_reader;
 mod output;
+mod relay;
+mod ring_end;
+mod ring_reader;
 mod role;
+mod socket;
 mod watch;
+mod welcome;
 mod wire;
 mod worker;
 
 pub(crate) use crew::{Crew, submit};
 pub(crate) use fleet::Fleet;
-pub(crate) use lane::Answered;
+pub(crate) use lane::{Answered, Lane};
+pub(crate) use launch::ended;
+pub(crate) use leased_call::run_on;
+pub(crate) use node_reader::{Joined, Posting};
+pub(crate) use output::{LastLines, forward, say};
+pub(crate) use role::assign_worker;
+pub(crate) use welcome::welcome;
 pub(crate) use worker::Hello;
 
 use std::time::Duration;
@@ -31,3 +44,6 @@ const SPIN: Duration = Duration::from_micros(50);
 
 /// The variable by which a worker finds its ring.
 const RING: &str = "RAYLINE_RING";
+
+/// With fewer calls under way each message leaves at once, as somebody waits for it; with more it may wait for others.
+const FEW: usize = 4;

@@ -2,6 +2,7 @@
 //! lines are kept for whoever asks why the process died.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io::{BufRead, BufReader, PipeReader, Read, Write, stderr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ const LINES_A_SECOND: u32 = 1000;
 
 /// The last lines that a process wrote.
 #[derive(Clone, Default)]
-pub(super) struct LastLines(Arc<Mutex<VecDeque<String>>>);
+pub(crate) struct LastLines(Arc<Mutex<VecDeque<String>>>);
 
 impl LastLines {
     fn keep(&self, line: &str) {
@@ -27,7 +28,7 @@ impl LastLines {
     }
 
     /// `; it wrote last: …`, or nothing.
-    pub(super) fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.is_empty() {
             return String::new();
@@ -37,8 +38,8 @@ impl LastLines {
     }
 }
 
-/// Hands lines on until the pipe's end.
-pub(super) fn forward(pipe: PipeReader, pid: u32, last: &LastLines) {
+/// Hands lines on until the pipe's end: all of them to `keep`, and to `pass_on` what is to be read now.
+pub(crate) fn forward(pipe: PipeReader, last: &LastLines, mut keep: impl FnMut(&str), mut pass_on: impl FnMut(String)) {
     let mut reader = BufReader::new(pipe);
     let mut flow = Flow::new(Instant::now());
     let mut bytes = Vec::new();
@@ -51,14 +52,15 @@ pub(super) fn forward(pipe: PipeReader, pid: u32, last: &LastLines) {
         let line = String::from_utf8_lossy(&bytes);
         let line = line.trim_end_matches(['\n', '\r']);
         last.keep(line);
-        flow.take(line, Instant::now()).for_each(|line| pass_on(pid, &line));
+        keep(line);
+        flow.take(line, Instant::now()).for_each(&mut pass_on);
     }
-    flow.end().for_each(|line| pass_on(pid, &line));
+    flow.end().for_each(pass_on);
 }
 
 /// Writes a line of a process where the driver's own messages go. What can't be written is lost, as a print would be.
-fn pass_on(pid: u32, line: &str) {
-    let _ = writeln!(stderr().lock(), "(pid {pid}) {line}");
+pub(crate) fn say(who: impl Display, line: &str) {
+    let _ = writeln!(stderr().lock(), "({who}) {line}");
 }
 
 /// Decides what of a process's lines goes on: repetitions are counted, and so is what comes too fast.

@@ -11,7 +11,7 @@ use std::process::Command;
 const WORKER_OF: &str = "RAYLINE_WORKER_OF";
 
 /// Makes `command`, which runs this program, start a worker of this process.
-pub(super) fn assign_worker(command: &mut Command) {
+pub(crate) fn assign_worker(command: &mut Command) {
     keep();
     command.env(WORKER_OF, std::process::id().to_string());
 }

@@ -9,9 +9,10 @@
 //! All integers are little endian. A body longer than a frame goes on in the frames that follow: whoever sends holds
 //! the ring meanwhile, so no other message comes between.
 
+use super::socket::Socket;
 use rayline_store::{Region, RegionMut};
 use rayline_transport::ring::{Receiver, SendError, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +28,20 @@ pub(super) enum Kind {
     Dismiss = 3,
     /// To a worker: how many threads may run plain tasks, in the place of the function.
     Threads = 4,
+    /// From a worker on a node, first of all: [`Joined`](super::node_reader::Joined), encoded.
+    Joined = 15,
     /// From a worker: the call's value is the body.
     Value = 16,
     /// From a worker: the call's error is the body; flag 1 says that another try is worth it.
     Failed = 17,
+    /// From a worker: the process of its own that ran the call has died; the body says how.
+    Died = 18,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        const ALL: [Kind; 7] =
-            [Kind::Hello, Kind::Run, Kind::Cancel, Kind::Dismiss, Kind::Threads, Kind::Value, Kind::Failed];
+        use Kind::{Cancel, Died, Dismiss, Failed, Hello, Joined, Run, Threads, Value};
+        const ALL: [Kind; 9] = [Hello, Run, Cancel, Dismiss, Threads, Joined, Value, Failed, Died];
         ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
@@ -52,7 +57,7 @@ pub(super) struct Header {
     pub(super) given_bytes: u32,
 }
 
-const HEADER_BYTES: usize = 32;
+pub(super) const HEADER_BYTES: usize = 32;
 /// The longest body. No honest message is longer than memory; a longer claim is refused before anything is allocated.
 const BODY_BYTES_MAX: u64 = 1 << 40;
 
@@ -61,7 +66,7 @@ impl Header {
         Self { kind, flag: false, function: 0, call, attempt: 0, given_bytes: 0 }
     }
 
-    fn encode(&self, body_bytes: usize) -> [u8; HEADER_BYTES] {
+    pub(super) fn encode(&self, body_bytes: usize) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[0] = self.kind as u8;
         bytes[1] = u8::from(self.flag);
@@ -74,7 +79,7 @@ impl Header {
     }
 
     /// The header at the head of a frame, and how long the body is.
-    fn decode(frame: &[u8]) -> Option<(Self, u64)> {
+    pub(super) fn decode(frame: &[u8]) -> Option<(Self, u64)> {
         let field = |at: usize| frame.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
         let long = |at: usize| frame.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
         let header = Self {
@@ -90,33 +95,56 @@ impl Header {
     }
 }
 
-/// The sending end of a ring, shared by threads.
-pub(super) struct Outlet(Mutex<Sender>);
+/// Where messages leave, shared by threads.
+pub(super) enum Outlet {
+    /// The sending end of a ring.
+    Ring(Mutex<Sender>),
+    /// A connection with another node.
+    Socket(Arc<Socket>),
+}
+
+/// The other side is gone.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Closed;
+
+/// Whether somebody waits for a message, or many are on their way and it may leave with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    Now,
+    Soon,
+}
 
 impl Outlet {
-    pub(super) fn new(sender: Sender) -> Self {
-        Self(Mutex::new(sender))
+    pub(super) fn ring(sender: Sender) -> Self {
+        Self::Ring(Mutex::new(sender))
     }
 
-    /// Sends one message. Blocks while the ring is full.
+    /// Sends one message. Blocks while too many wait to leave.
     ///
     /// # Errors
-    /// [`SendError::Closed`] where the other side is gone.
-    pub(super) fn send(&self, header: Header, parts: [&[u8]; 2]) -> Result<(), SendError> {
-        let head = header.encode(parts[0].len() + parts[1].len());
-        let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let frame_bytes_max = sender.frame_bytes_max();
-        if HEADER_BYTES + parts[0].len() + parts[1].len() <= frame_bytes_max {
-            sender.send(&[&head, parts[0], parts[1]], None)?;
-        } else {
-            sender.send(&[&head], None)?;
-            for chunk in parts.into_iter().flat_map(|part| part.chunks(frame_bytes_max)) {
-                sender.send(&[chunk], None)?;
-            }
+    /// Where the other side is gone.
+    pub(super) fn send(&self, header: Header, parts: [&[u8]; 2], haste: Haste) -> Result<(), Closed> {
+        match self {
+            Self::Ring(sender) => send_by_ring(sender, header, parts).map_err(|_| Closed),
+            Self::Socket(socket) => socket.send(header, parts, haste),
         }
-        sender.flush();
-        Ok(())
     }
+}
+
+fn send_by_ring(sender: &Mutex<Sender>, header: Header, parts: [&[u8]; 2]) -> Result<(), SendError> {
+    let head = header.encode(parts[0].len() + parts[1].len());
+    let mut sender = sender.lock().unwrap_or_else(PoisonError::into_inner);
+    let frame_bytes_max = sender.frame_bytes_max();
+    if HEADER_BYTES + parts[0].len() + parts[1].len() <= frame_bytes_max {
+        sender.send(&[&head, parts[0], parts[1]], None)?;
+    } else {
+        sender.send(&[&head], None)?;
+        for chunk in parts.into_iter().flat_map(|part| part.chunks(frame_bytes_max)) {
+            sender.send(&[chunk], None)?;
+        }
+    }
+    sender.flush();
+    Ok(())
 }
 
 /// The receiving end of a ring, with the message that has come in part.
@@ -205,8 +233,8 @@ mod tests {
         let worker = Pair::open(file).unwrap();
         let header = Header { attempt: 3, given_bytes: 5, ..Header::new(Kind::Run, 7) };
         std::thread::scope(|scope| {
-            let outlet = Outlet::new(driver.sender);
-            scope.spawn(move || outlet.send(header, body.split_at(5).into()).unwrap());
+            let outlet = Outlet::ring(driver.sender);
+            scope.spawn(move || outlet.send(header, body.split_at(5).into(), Haste::Now).unwrap());
             let (mut receiver, mut inlet, mut message) = (worker.receiver, Inlet::default(), None);
             while message.is_none() {
                 receiver.wait(Duration::ZERO, Some(Duration::from_secs(10)));

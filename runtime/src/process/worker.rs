@@ -1,30 +1,30 @@
 //! A worker process: runs what its driver sends, until the driver closes the ring or is gone.
 
 use super::lane::Given;
-use super::watch::{Looks, Watch};
-use super::wire::{Garbled, Header, Inbox, Kind, Outlet};
-use super::{RING, SPIN};
+use super::node_reader::{self, Posting};
+use super::relay::relay;
+use super::ring_reader::RingReader;
+use super::wire::{Haste, Header, Kind, Outlet};
+use super::{FEW, RING};
 use crate::config::Config;
 use crate::context::{Assigned, Cancellation, assigned};
 use crate::control::Run;
 use crate::error::Error;
 use crate::registry::{self, Answer, Entry, FunctionId};
-use crate::runtime::{self, NODE, OWNER};
+use crate::runtime;
 use crate::task::Unwatched;
 use rayline_core::ids::{Attempt, LeaseId, TaskId};
 use rayline_core::resources::Grant;
 use rayline_exec::Function;
 use rayline_store::{Region, decode, decode_copied, encode};
-use rayline_transport::ring::{self, Pair, Wait};
+use rayline_transport::ring::{self, Pair};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 use std::io::{Write, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 /// What a worker is told first.
 #[derive(Clone, Serialize, Deserialize)]
@@ -51,174 +51,84 @@ pub(super) fn main(is_wanted: impl Fn() -> bool) -> ! {
     }
 }
 
-/// Runs calls until the driver dismisses the process or closes the ring.
+/// Runs calls until the driver dismisses the process or its connection ends.
 fn serve() -> Result<(), String> {
+    if std::env::var_os(Posting::VARIABLE).is_some() {
+        return node_reader::serve();
+    }
     let file = ring::inherited(RING).map_err(|error| error.to_string())?;
     let Pair { sender, receiver, .. } = Pair::open(file).map_err(|error| error.to_string())?;
-    let worker = Arc::new(Worker {
-        outlet: Outlet::new(sender),
-        inbox: Mutex::new(Inbox::new(receiver)),
-        runtime: Mutex::new(None),
-        running: Mutex::default(),
-        reader_runs: AtomicBool::new(false),
-        runs: AtomicU64::new(0),
-        ready: Mutex::default(),
-        mean_nanos: AtomicU64::new(0),
-        watch: Watch::default(),
-    });
-    let standing_by = worker.clone();
-    let stand_by = std::thread::Builder::new().name("rayline-stand-by".into());
-    stand_by.spawn(move || standing_by.stand_by()).map_err(|error| error.to_string())?;
-    worker.clone().read()?;
-    // Running tasks end, and answer.
-    drop(worker.lock_runtime().take());
+    let worker = Worker::new(Outlet::ring(sender));
+    RingReader::start(worker.clone(), receiver).map_err(|error| error.to_string())?.read()?;
+    worker.end();
     Ok(())
 }
 
 /// What the threads of a worker process share.
-struct Worker {
+pub(super) struct Worker {
     outlet: Outlet,
-    inbox: Mutex<Inbox>,
     /// From the driver's first message on.
     runtime: Mutex<Option<crate::Runtime>>,
     running: Mutex<HashMap<u64, Arc<Cancellation>>>,
-    /// Whether the thread that reads runs a task itself meanwhile.
-    reader_runs: AtomicBool,
-    /// How many tasks it has begun.
-    runs: AtomicU64,
-    /// What it will run next.
-    ready: Mutex<VecDeque<Call>>,
-    /// How long its tasks take, averaged over the last few batches.
-    mean_nanos: AtomicU64,
-    watch: Watch,
 }
 
-/// What a batch of messages leaves to be done.
-enum Next {
-    Read,
-    /// Few calls, or short ones: the thread that read them may run them, which saves the time to wake another.
-    Run(VecDeque<Call>),
+/// What a message leaves to be done.
+#[expect(clippy::large_enum_variant, reason = "nearly all messages are calls")]
+pub(super) enum Told {
+    /// Nothing more.
+    Done,
+    /// A call to be run.
+    Run(Call),
+    /// The driver lets the process go.
     End,
 }
 
-/// As much work as the reader takes on itself rather than share it out: about what that costs.
-const READER_RUNS_NANOS: u64 = 20_000;
-
 impl Worker {
-    fn lock_inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_runtime(&self) -> MutexGuard<'_, Option<crate::Runtime>> {
-        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn new(outlet: Outlet) -> Arc<Self> {
+        Arc::new(Self { outlet, runtime: Mutex::new(None), running: Mutex::default() })
     }
 
     fn lock_running(&self) -> MutexGuard<'_, HashMap<u64, Arc<Cancellation>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads messages, on the process's first thread.
-    fn read(self: Arc<Self>) -> Result<(), String> {
-        loop {
-            let mut inbox = self.lock_inbox();
-            if inbox.receiver.wait(SPIN, None) == Wait::Closed {
-                return Ok(());
+    /// How many calls have no answer yet.
+    pub(super) fn running(&self) -> usize {
+        self.lock_running().len()
+    }
+
+    /// Lets running tasks end, and answer.
+    pub(super) fn end(&self) {
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(runtime);
+    }
+
+    /// Takes a message.
+    ///
+    /// # Errors
+    /// What is wrong with the driver, in words.
+    pub(super) fn take(self: &Arc<Self>, header: Header, body: Region) -> Result<Told, String> {
+        match header.kind {
+            Kind::Hello => {
+                let runtime = start(&body)?;
+                *self.runtime.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime);
             }
-            match self.receive(&mut inbox)? {
-                Next::Read => {}
-                Next::End => return Ok(()),
-                Next::Run(calls) => {
-                    *self.lock_ready() = calls;
-                    self.reader_runs.store(true, Ordering::SeqCst);
-                    // What comes meanwhile is for the thread that stands by.
-                    if self.watch.polls() {
-                        inbox.receiver.step_down();
+            Kind::Run => match Call::new(self.clone(), header, body) {
+                Ok(call) if header.flag => relay(call),
+                Ok(call) => {
+                    if call.is_guest() {
+                        runtime::control().guest(true);
                     }
-                    drop(inbox);
-                    self.run_ready();
-                    self.reader_runs.store(false, Ordering::SeqCst);
+                    return Ok(Told::Run(call));
                 }
-            }
+                Err(error) => self.answer(header.call, Answer::Failed { error, retryable: false }),
+            },
+            Kind::Cancel => self.cancel(header.call),
+            Kind::Threads => runtime::control().set_executors(header.function),
+            Kind::Dismiss => return Ok(Told::End),
+            Kind::Joined | Kind::Value | Kind::Failed | Kind::Died => return Err("the driver sent an answer".into()),
         }
-    }
-
-    /// Runs the calls that are the reader's, but for those that the thread that stands by takes away meanwhile.
-    fn run_ready(&self) {
-        let (begin, mut runs) = (Instant::now(), 0);
-        while let Some(call) = self.pop_ready() {
-            self.runs.fetch_add(1, Ordering::SeqCst);
-            call.call(());
-            runs += 1;
-        }
-        let each = begin.elapsed().as_nanos() as u64 / runs.max(1);
-        let mean = self.mean_nanos.load(Ordering::Relaxed);
-        self.mean_nanos.store(mean - mean / 8 + each / 8, Ordering::Relaxed);
-    }
-
-    fn lock_ready(&self) -> MutexGuard<'_, VecDeque<Call>> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pop_ready(&self) -> Option<Call> {
-        self.lock_ready().pop_front()
-    }
-
-    /// Reads messages while the reader runs a task.
-    fn stand_by(self: Arc<Self>) {
-        let sleeper = self.lock_inbox().receiver.sleeper();
-        let (mut looks, mut period, mut seen) = (Looks::default(), None, 0);
-        while sleeper.sleep(period) != Wait::Closed {
-            period = self.watch.next_sleep(&mut looks);
-            // A task that took no longer than a period is over, and its successor another.
-            let run = self.runs.load(Ordering::SeqCst);
-            if !self.reader_runs.load(Ordering::SeqCst) || std::mem::replace(&mut seen, run) != run {
-                std::thread::yield_now();
-                continue;
-            }
-            let mut inbox = self.lock_inbox();
-            share_out(std::mem::take(&mut *self.lock_ready()));
-            match self.receive(&mut inbox) {
-                Ok(Next::Read) => {}
-                Ok(Next::Run(calls)) => share_out(calls),
-                Ok(Next::End) | Err(_) => {
-                    // The reader finds the ring closed when its task has ended.
-                    inbox.receiver.close();
-                    return;
-                }
-            }
-            inbox.receiver.step_down();
-        }
-    }
-
-    fn receive(self: &Arc<Self>, inbox: &mut Inbox) -> Result<Next, String> {
-        let (mut messages, mut calls, mut end) = (Vec::new(), VecDeque::new(), false);
-        let received = inbox.receive(|header, body| messages.push((header, body)));
-        received.map_err(|Garbled| "the driver sent what can't be read")?;
-        for (header, body) in messages {
-            match header.kind {
-                Kind::Hello => *self.lock_runtime() = Some(start(&body)?),
-                Kind::Run => match Call::new(self.clone(), header, body) {
-                    Ok(call) => calls.push_back(call),
-                    Err(error) => self.answer(header.call, Answer::Failed { error, retryable: false }),
-                },
-                Kind::Cancel => self.cancel(header.call),
-                Kind::Threads => runtime::control().set_executors(header.function),
-                Kind::Dismiss => end = true,
-                Kind::Value | Kind::Failed => return Err("the driver sent an answer".into()),
-            }
-        }
-        if end {
-            return Ok(Next::End);
-        }
-        let are_all = self.lock_running().len() == calls.len();
-        let nanos = self.mean_nanos.load(Ordering::Relaxed) * calls.len() as u64;
-        // What waits behind a call that takes long after all is taken away by the thread on watch.
-        let are_few = calls.len() == 1 || (nanos <= READER_RUNS_NANOS && !self.watch.polls());
-        if are_all && are_few {
-            return Ok(Next::Run(calls));
-        }
-        share_out(calls);
-        Ok(Next::Read)
+        Ok(Told::Done)
     }
 
     fn cancel(&self, call: u64) {
@@ -228,22 +138,29 @@ impl Worker {
         }
     }
 
-    fn answer(&self, call: u64, answer: Answer) {
-        self.lock_running().remove(&call);
+    pub(super) fn answer(&self, call: u64, answer: Answer) {
+        let mut running = self.lock_running();
+        running.remove(&call);
+        let haste = if running.len() < FEW { Haste::Now } else { Haste::Soon };
+        drop(running);
         let (header, body) = match answer {
             Answer::Value(value) => (Header::new(Kind::Value, call), value),
             Answer::Failed { error, retryable } => {
                 let error = encode(&error).expect("an error is names, numbers and words");
                 (Header { flag: retryable, ..Header::new(Kind::Failed, call) }, error)
             }
+            Answer::Died(how) => (Header::new(Kind::Died, call), encode(&how).expect("a text can be encoded")),
         };
         // A driver that is gone needs no answer: this process ends, too.
-        let _ = self.outlet.send(header, [&body, &[]]);
+        let _ = self.outlet.send(header, [&body, &[]], haste);
     }
 }
 
 /// Has the process's threads run the calls.
-fn share_out(calls: VecDeque<Call>) {
+pub(super) fn share_out(calls: VecDeque<Call>) {
+    if calls.is_empty() {
+        return;
+    }
     let pool = runtime::pool();
     calls.into_iter().for_each(|call| drop(pool.submit((), call)));
 }
@@ -254,15 +171,16 @@ fn start(hello: &Region) -> Result<crate::Runtime, String> {
         return Err("the driver runs another program: its tasks have other names".into());
     }
     let config = Config::default().cpus(hello.cpus).threads_max(hello.threads_max).stack(hello.stack_bytes);
-    crate::init_with(config).map_err(|error| error.to_string())
+    crate::init_with(config.embedded()).map_err(|error| error.to_string())
 }
 
 /// One attempt of a task.
-struct Call {
-    worker: Arc<Worker>,
-    header: Header,
-    entry: &'static Entry,
-    args: Region,
+pub(super) struct Call {
+    pub(super) worker: Arc<Worker>,
+    pub(super) header: Header,
+    pub(super) entry: &'static Entry,
+    pub(super) args: Region,
+    pub(super) run: Run,
     given: Arc<Assigned>,
 }
 
@@ -273,8 +191,8 @@ impl Call {
         let attempt = Attempt(header.attempt);
         let run = if given.is_empty() {
             // A plain task: it holds what the thread does that it runs on.
-            let task = TaskId { owner: OWNER, seq: header.call };
-            Run { task, attempt, lease: LeaseId { node: NODE, seq: 0 }, grant: Grant::default() }
+            let task = TaskId { owner: runtime::owner(), seq: header.call };
+            Run { task, attempt, lease: LeaseId { node: runtime::node(), seq: 0 }, grant: Grant::default() }
         } else {
             let unreadable = |error| Error::codec(entry.name, "lease", error);
             let Given { task, lease, grant } = decode_copied(given).map_err(unreadable)?;
@@ -284,7 +202,22 @@ impl Call {
         let cancellation = Arc::<Cancellation>::default();
         worker.lock_running().insert(header.call, cancellation.clone());
         let given = Arc::new(run.assigned(entry.name, &cancellation));
-        Ok(Self { worker, header, entry, args, given })
+        Ok(Self { worker, header, entry, args, run, given })
+    }
+
+    /// Whether it has a lease of its node, beside the threads for plain tasks.
+    fn is_guest(&self) -> bool {
+        self.header.given_bytes > 0
+    }
+
+    /// Which task it is of.
+    pub(super) fn function(&self) -> FunctionId {
+        FunctionId(self.header.function)
+    }
+
+    /// What tells it that it was cancelled.
+    pub(super) fn cancellation(&self) -> &Arc<Cancellation> {
+        &self.given.cancellation
     }
 }
 
@@ -293,7 +226,7 @@ impl Function<()> for Call {
     const NAME: &'static str = "isolated task";
 
     fn call(self, (): ()) -> Unwatched {
-        let Self { worker, header, entry, args, given } = self;
+        let Self { worker, header, entry, args, given, .. } = self;
         let run = || match entry.run {
             Some(run) => assigned(&given, || run(&args, header.attempt)),
             None => Answer::Failed { error: Error::unregistered(), retryable: false },
@@ -304,6 +237,9 @@ impl Function<()> for Call {
             retryable: false,
         });
         drop(args);
+        if header.given_bytes > 0 {
+            runtime::control().guest(false);
+        }
         worker.answer(header.call, answer);
         Unwatched
     }

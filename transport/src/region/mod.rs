@@ -15,10 +15,11 @@ pub use self::{
     registry::{Regions, Registration},
 };
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Bytes of a registered region of some peer: what a holder tells to those who may read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RemoteSpan {
     /// Names the registered region at its holder.
     pub key: u64,

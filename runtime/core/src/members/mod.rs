@@ -125,6 +125,11 @@ impl Members {
         self.dead_owners.iter().copied()
     }
 
+    /// The node that a live owner belongs to.
+    pub fn home(&self, owner: OwnerId) -> Option<NodeId> {
+        self.owners.get(&owner).copied()
+    }
+
     /// Live owners.
     pub fn owners(&self) -> impl Iterator<Item = OwnerId> {
         self.owners.keys().copied()

@@ -330,6 +330,12 @@ impl Node {
         while let Some((waiting, grant)) = self.pool_mut(key).and_then(Pool::next_revocable) {
             self.settle(key, waiting, grant, Hold::Revocable, out);
         }
+        let Some(pool) = self.pool_mut(key) else { return };
+        let mut asked = Vec::new();
+        pool.share(&mut asked);
+        for lease in asked {
+            out.push(Action::Reclaim { request: pool.leases[&lease].request, lease });
+        }
     }
 
     fn settle(&mut self, key: Option<BundleId>, served: Waiting, grant: Grant, hold: Hold, out: &mut Out<Action>) {

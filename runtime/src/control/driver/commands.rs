@@ -6,7 +6,7 @@ use crate::control::command::Command;
 use crate::control::leased::{self, Leased, Run};
 use crate::error::{Error, ErrorKind};
 use crate::group::BundleRef;
-use crate::runtime::{NODE, OWNER};
+use crate::runtime;
 use rayline_core::controller::{self, ActorSpec};
 use rayline_core::ids::{ClassId, RequestId, TaskId};
 use rayline_core::node;
@@ -33,7 +33,9 @@ impl Driver {
             Command::Rest { task, run } => self.rest(task, run),
             Command::Wake(task) => self.wake(task),
             Command::Shrunk => self.shrunk(),
-            Command::SetExecutors(count) => self.tell_owner(owner::Event::SetExecutors { node: NODE, count }),
+            Command::SetExecutors(count) => {
+                self.tell_owner(owner::Event::SetExecutors { node: runtime::node(), count })
+            }
             Command::Lend { lease, blocks: true } => self.tell_node(lease.node, node::Event::LendCpus { lease }),
             Command::Lend { lease, blocks: false } => self.tell_node(lease.node, node::Event::RetakeCpus { lease }),
             Command::CreateActor { host, spec, bundle } => self.create(host, spec, bundle),
@@ -47,7 +49,7 @@ impl Driver {
             }
             Command::ActorEvent(event) => self.tell_controller(event),
             Command::NamedActor { name, reply } => {
-                let request = RequestId { owner: OWNER, seq: rayline_exec::fresh_id() };
+                let request = RequestId { owner: runtime::owner(), seq: rayline_exec::fresh_id() };
                 self.lookups.insert(request, reply);
                 self.tell_controller(controller::Event::LookupActor { request, name });
             }
@@ -62,6 +64,9 @@ impl Driver {
                 let _ = reply.send(());
             }
             Command::RemoveGroup(group) => self.tell_controller(controller::Event::RemoveGroup { group }),
+            Command::Guest { begins: true } => self.threads.task_started(),
+            Command::Guest { begins: false } => self.threads.task_ended(),
+            Command::Arrival(arrival) => self.arrived(arrival),
             Command::Close(reply) => {
                 self.close();
                 let _ = reply.send(());
@@ -74,7 +79,7 @@ impl Driver {
         if self.closed {
             return;
         }
-        let id = TaskId { owner: OWNER, seq: rayline_exec::fresh_id() };
+        let id = TaskId { owner: runtime::owner(), seq: rayline_exec::fresh_id() };
         let class = self.class(demand, bundle.as_ref());
         self.tasks.insert(id, Submitted { task: task.clone(), is_running: false, _bundle: bundle });
         self.tell_owner(owner::Event::Submit { task: id, class, args: Vec::new(), returns: 1, retries });
@@ -152,6 +157,7 @@ impl Driver {
         for (_, progress) in self.groups.drain() {
             progress.failed(SHUT_DOWN.into());
         }
+        self.close_staff();
         // Dropped, these tell who asked.
         self.asking.clear();
         self.lookups.clear();

@@ -35,7 +35,7 @@ impl Driver {
         }
     }
 
-    fn act_on_actors_and_groups(&mut self, action: controller::Action) {
+    pub(super) fn act_on_actors_and_groups(&mut self, action: controller::Action) {
         match action {
             controller::Action::StartActor { actor, incarnation, lease, grant, .. } => {
                 self.threads.actor_started(lease, &grant);
@@ -93,7 +93,7 @@ impl Driver {
     }
 
     /// The actor is dead for good.
-    fn bury(&mut self, actor: ActorId, cause: String, failed: bool) {
+    pub(super) fn bury(&mut self, actor: ActorId, cause: String, failed: bool) {
         self.placed.remove(&actor);
         if let Some(host) = self.actors.remove(&actor) {
             host.close(cause, failed);
@@ -106,7 +106,7 @@ impl Driver {
         }
     }
 
-    fn end_group(&mut self, group: GroupId, why: String) {
+    pub(super) fn end_group(&mut self, group: GroupId, why: String) {
         if let Some(progress) = self.groups.remove(&group) {
             progress.failed(why);
         }

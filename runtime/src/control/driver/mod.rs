@@ -5,6 +5,7 @@
 //!                                          and the machines' states    actions ---> events, threads, hosts, errors
 //! ```
 
+mod cluster;
 mod commands;
 mod controller;
 mod node;
@@ -16,9 +17,10 @@ use super::mail::Mail;
 use super::threads::Threads;
 use crate::actor::Host;
 use crate::group::{BundleRef, Progress};
-use crate::runtime::{NODE, OWNER};
+use crate::runtime;
+use crate::session::Staff;
 use rayline_core::controller::{Action as ControllerAction, Controller, Event as ControllerEvent};
-use rayline_core::ids::{ActorId, BundleId, ClassId, GroupId, NodeId, RequestId, TaskId, TimerToken};
+use rayline_core::ids::{ActorId, BundleId, ClassId, GroupId, NodeId, OwnerId, RequestId, TaskId, TimerToken};
 use rayline_core::node::{Action as NodeAction, Event as NodeEvent, Node};
 use rayline_core::owner::{Action as OwnerAction, Event as OwnerEvent, Owner};
 use rayline_core::resources::{Capacity, Demand};
@@ -34,8 +36,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Driver {
     begin: Instant,
     owner: Owner,
-    node: Node,
-    controller: Controller,
+    others: Others,
     mail: VecDeque<Mail>,
     timers: BinaryHeap<Reverse<(Time, Timer)>>,
     threads: Threads,
@@ -51,9 +52,19 @@ pub(super) struct Driver {
     /// Who waits to hear whether the actor was created or found.
     asking: HashMap<ActorId, Found>,
     lookups: HashMap<RequestId, SyncSender<Option<Arc<dyn Host>>>>,
+    /// Which life of the head it is that knows this driver.
+    head_life: u64,
     closed: bool,
     commands: u32,
     outs: Outs,
+}
+
+/// Where the node and the controller are.
+enum Others {
+    /// In this process.
+    Here(Box<Node>, Box<Controller>),
+    /// In a cluster.
+    Cluster(Box<Staff>),
 }
 
 type Class = (Demand, Option<BundleId>);
@@ -68,6 +79,8 @@ struct Submitted {
 enum Timer {
     Owner(TimerToken),
     Controller(TimerToken),
+    /// A node is to have a worker again.
+    Hire(NodeId),
 }
 
 #[derive(Default)]
@@ -78,13 +91,26 @@ struct Outs {
 }
 
 impl Driver {
-    pub(super) fn new(pool: Pool, capacity: Capacity) -> Self {
-        let limits = Limits::default();
-        let mut driver = Self {
+    /// The driver of all three machines.
+    pub(super) fn embedded(pool: Pool, capacity: Capacity) -> Self {
+        let (limits, node) = (Limits::default(), runtime::node());
+        let machine = Box::new(Node::new(node, capacity.clone(), limits.clone()));
+        let others = Others::Here(machine, Box::new(Controller::new(limits)));
+        let mut driver = Self::new(pool, (runtime::owner(), node), others);
+        driver.tell(Mail::Controller(ControllerEvent::NodeUp { node, capacity }));
+        driver
+    }
+
+    /// The driver of an owner in a cluster.
+    pub(super) fn of_cluster(pool: Pool, staff: Staff, names: (OwnerId, NodeId), head_life: u64) -> Self {
+        Self { head_life, ..Self::new(pool, names, Others::Cluster(Box::new(staff))) }
+    }
+
+    fn new(pool: Pool, (owner, home): (OwnerId, NodeId), others: Others) -> Self {
+        Self {
             begin: Instant::now(),
-            owner: Owner::new(OWNER, NODE, limits.clone()),
-            node: Node::new(NODE, capacity.clone(), limits.clone()),
-            controller: Controller::new(limits),
+            owner: Owner::new(owner, home, Limits::default()),
+            others,
             mail: VecDeque::new(),
             timers: BinaryHeap::new(),
             threads: Threads::new(pool),
@@ -97,17 +123,16 @@ impl Driver {
             groups: HashMap::new(),
             asking: HashMap::new(),
             lookups: HashMap::new(),
+            head_life: 0,
             closed: false,
             commands: 0,
             outs: Outs::default(),
-        };
-        driver.tell(Mail::Controller(ControllerEvent::NodeUp { node: NODE, capacity }));
-        driver
+        }
     }
 
     /// Leases the fast path's threads, before the driver has a thread of its own.
     pub(super) fn begin(&mut self, executors: u32) {
-        self.tell(Mail::Owner(OwnerEvent::SetExecutors { node: NODE, count: executors }));
+        self.tell(Mail::Owner(OwnerEvent::SetExecutors { node: runtime::node(), count: executors }));
         self.settle();
     }
 
@@ -115,7 +140,7 @@ impl Driver {
     pub(super) fn run(mut self, queue: Receiver<Command>) {
         loop {
             match self.next_command(&queue) {
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return self.leave(),
                 Ok(command) => self.obey(command),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -144,12 +169,17 @@ impl Driver {
     }
 
     fn tell_node(&mut self, node: NodeId, event: NodeEvent) {
-        debug_assert_eq!(node, NODE, "there is one node");
-        self.tell(Mail::Node(event));
+        match &mut self.others {
+            Others::Here(..) => self.tell(Mail::Node(event)),
+            Others::Cluster(staff) => staff.tell_node(node, event),
+        }
     }
 
     fn tell_controller(&mut self, event: ControllerEvent) {
-        self.tell(Mail::Controller(event));
+        match &mut self.others {
+            Others::Here(..) => self.tell(Mail::Controller(event)),
+            Others::Cluster(staff) => staff.tell_controller(event),
+        }
     }
 
     /// Timers that are due.
@@ -161,6 +191,7 @@ impl Driver {
                 Some(Reverse((_, Timer::Controller(token)))) => {
                     self.tell_controller(ControllerEvent::Timer { token });
                 }
+                Some(Reverse((_, Timer::Hire(node)))) => self.hire(node),
                 None => {}
             }
         }
@@ -171,10 +202,15 @@ impl Driver {
         while let Some(mail) = self.mail.pop_front() {
             let now = self.now();
             let mut outs = std::mem::take(&mut self.outs);
-            match mail {
-                Mail::Owner(event) => self.owner.handle(now, event, &mut outs.owner),
-                Mail::Node(event) => self.node.handle(now, event, &mut outs.node),
-                Mail::Controller(event) => self.controller.handle(now, event, &mut outs.controller),
+            match (mail, &mut self.others) {
+                (Mail::Owner(event), _) => self.owner.handle(now, event, &mut outs.owner),
+                (Mail::Node(event), Others::Here(node, _)) => node.handle(now, event, &mut outs.node),
+                (Mail::Controller(event), Others::Here(_, controller)) => {
+                    controller.handle(now, event, &mut outs.controller);
+                }
+                (Mail::Node(_) | Mail::Controller(_), Others::Cluster(_)) => {
+                    unreachable!("the machines of a cluster get letters")
+                }
             }
             outs.owner.drain().for_each(|action| self.act_for_owner(action));
             outs.node.drain().for_each(|action| self.act_for_node(action));
@@ -190,8 +226,10 @@ impl Driver {
         self.commands = self.commands.wrapping_add(1);
         if cfg!(debug_assertions) && self.commands.is_multiple_of(64) {
             self.owner.check();
-            self.node.check();
-            self.controller.check();
+            if let Others::Here(node, controller) = &self.others {
+                node.check();
+                controller.check();
+            }
         }
     }
 }

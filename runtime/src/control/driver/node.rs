@@ -1,7 +1,7 @@
 //! What the node answers: to the owner, or to the controller.
 
 use super::Driver;
-use crate::runtime::NODE;
+use crate::runtime;
 use rayline_core::ids::OwnerId;
 use rayline_core::{controller, node, owner};
 
@@ -39,7 +39,7 @@ impl Driver {
                 self.tell_controller(controller::Event::Committed { bundle, attempt });
             }
             node::Action::BundleReturned { bundle, attempt } => {
-                self.tell_controller(controller::Event::BundleReturned { node: NODE, bundle, attempt });
+                self.tell_controller(controller::Event::BundleReturned { node: runtime::node(), bundle, attempt });
             }
         }
     }

@@ -1,14 +1,15 @@
 //! What the owner wants done: leases asked for, tasks started and failed, the fast path's threads.
 
-use super::{Driver, Timer};
+use super::{Driver, Others, Timer};
 use crate::control::failure;
-use crate::control::leased::{self, Run};
+use crate::control::leased::{self, Leased, Run};
 use crate::runtime;
 use rayline_core::ids::{Attempt, LeaseId, ObjectId, TaskId};
 use rayline_core::node;
 use rayline_core::owner::{self, Failure};
 use rayline_core::resources::Grant;
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 impl Driver {
     pub(super) fn act_for_owner(&mut self, action: owner::Action) {
@@ -34,8 +35,8 @@ impl Driver {
             owner::Action::TaskFailed { task, failure } => tracing::debug!(%task, %failure, "task failed"),
             owner::Action::Release { .. } => {}
             owner::Action::Forget { task } => drop(self.tasks.remove(&task)),
-            owner::Action::OpenExecutor { lease, grant: _ } => self.threads.open(lease),
-            owner::Action::CloseExecutor { lease } => self.threads.close(lease),
+            owner::Action::OpenExecutor { lease, grant: _ } => self.open_executor(lease),
+            owner::Action::CloseExecutor { lease } => self.close_executor(lease),
             owner::Action::SetTimer { at, token } => self.timers.push(Reverse((at, Timer::Owner(token)))),
         }
     }
@@ -46,7 +47,7 @@ impl Driver {
         let Some(started) = self.tasks.get(&task).map(|submitted| submitted.task.clone()) else { return };
         let run = Run { task, attempt, lease, grant };
         if started.packed().is_some() {
-            return runtime::control().run_apart(started, run);
+            return self.start_apart(started, run);
         }
         self.threads.task_started();
         leased::start(self.threads.pool(), started, run);
@@ -58,8 +59,37 @@ impl Driver {
         }
     }
 
+    fn start_apart(&mut self, task: Arc<dyn Leased>, run: Run) {
+        match &mut self.others {
+            Others::Here(..) => runtime::control().run_apart(task, run),
+            Others::Cluster(staff) => staff.start(task, run),
+        }
+    }
+
+    fn open_executor(&mut self, lease: LeaseId) {
+        match &mut self.others {
+            Others::Here(..) => self.threads.open(lease),
+            Others::Cluster(staff) => staff.open_executor(lease),
+        }
+    }
+
+    fn close_executor(&mut self, lease: LeaseId) {
+        match &mut self.others {
+            Others::Here(..) => self.threads.close(lease),
+            Others::Cluster(staff) => {
+                staff.close_executor(lease);
+                // What runs on that thread ends soon: to wait for it would keep somebody else's task waiting for a plain one.
+                self.tell_owner(owner::Event::ExecutorClosed { lease });
+            }
+        }
+    }
+
     fn grant(&self, lease: LeaseId) -> Grant {
-        self.node.grant(lease).cloned().unwrap_or_default()
+        let grant = match &self.others {
+            Others::Here(node, _) => node.grant(lease),
+            Others::Cluster(_) => self.owner.grant(lease),
+        };
+        grant.cloned().unwrap_or_default()
     }
 
     /// The value is in the task's cell, and lives as long as its references: the owner need not keep the object.

@@ -1,0 +1,70 @@
+//! The drivers of a cluster, as the head knows them.
+
+use rayline_core::ids::OwnerId;
+use rayline_transport::PeerId;
+use std::collections::BTreeMap;
+
+/// Live drivers, and the names of those to come.
+pub(super) struct Owners {
+    /// The last that was given: names go on from where a random one was, as drivers of an earlier head may still speak.
+    last: u32,
+    /// Each with the peer that speaks for it.
+    live: BTreeMap<OwnerId, PeerId>,
+}
+
+impl Owners {
+    pub(super) fn new(start: u32) -> Owners {
+        Owners { last: start, live: BTreeMap::new() }
+    }
+
+    /// The name of the driver for which a peer speaks: the one that it has, the one that it had if that is free, or a new one.
+    pub(super) fn enlist(&mut self, by: PeerId, known: Option<OwnerId>) -> OwnerId {
+        let has = self.live.iter().find(|(_, peer)| **peer == by).map(|(owner, _)| *owner);
+        let owner = has.or(known.filter(|known| !self.live.contains_key(known))).unwrap_or_else(|| self.fresh());
+        self.live.insert(owner, by);
+        owner
+    }
+
+    /// Those for whom a peer speaks.
+    pub(super) fn of(&self, by: PeerId) -> Vec<OwnerId> {
+        self.live.iter().filter(|(_, peer)| **peer == by).map(|(owner, _)| *owner).collect()
+    }
+
+    pub(super) fn is_live(&self, owner: OwnerId) -> bool {
+        self.live.contains_key(&owner)
+    }
+
+    pub(super) fn remove(&mut self, owner: OwnerId) {
+        self.live.remove(&owner);
+    }
+
+    fn fresh(&mut self) -> OwnerId {
+        loop {
+            self.last = self.last.wrapping_add(1);
+            let owner = OwnerId(self.last);
+            // 1 is the owner of every embedded runtime.
+            if self.last > 1 && !self.live.contains_key(&owner) {
+                return owner;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_keeps_its_name_and_shares_it_with_nobody() {
+        let mut owners = Owners::new(u32::MAX - 1);
+        let first = owners.enlist(PeerId(1), None);
+        assert_eq!(owners.enlist(PeerId(1), None), first);
+        let second = owners.enlist(PeerId(2), None);
+        assert_eq!(second, OwnerId(2), "neither the controller's name nor that of embedded runtimes");
+        assert_eq!(owners.enlist(PeerId(3), Some(OwnerId(77))), OwnerId(77));
+        assert_ne!(owners.enlist(PeerId(4), Some(OwnerId(77))), OwnerId(77));
+        assert_eq!(owners.of(PeerId(3)), [OwnerId(77)]);
+        owners.remove(OwnerId(77));
+        assert_eq!(owners.of(PeerId(3)), []);
+    }
+}

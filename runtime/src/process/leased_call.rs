@@ -1,0 +1,34 @@
+//! A leased task in a process that stays when it has ended.
+
+use super::lane::{Answered, CancelCall, Given, Lane, Waiting};
+use crate::control::{Leased, Packed, Run, tell_ended};
+use std::sync::Arc;
+use std::task::Waker;
+
+/// A call of a leased task.
+struct LeasedCall {
+    task: Arc<dyn Leased>,
+    run: Run,
+}
+
+/// Runs one attempt in the process at the end of a lane.
+pub(crate) fn run_on(lane: &Arc<Lane>, task: Arc<dyn Leased>, run: Run) {
+    let given = Given { task: run.task, lease: run.lease, grant: run.grant.clone() };
+    let call = lane.call(Box::new(LeasedCall { task: task.clone(), run }), Some(&given));
+    task.on_cancel(&Waker::from(Arc::new(CancelCall { lane: lane.clone(), call })));
+}
+
+impl Waiting for LeasedCall {
+    fn packed(&self) -> &Packed {
+        self.task.packed().expect("a task for another process is packed")
+    }
+
+    fn attempt(&self) -> u32 {
+        self.run.attempt()
+    }
+
+    fn answered(self: Box<Self>, answered: Answered) {
+        let result = self.task.ended(&self.run, answered);
+        tell_ended(&self.run, result);
+    }
+}

@@ -1,0 +1,84 @@
+//! What comes from the cluster, on a thread of its own.
+
+use crate::cluster::Post;
+use crate::control::Arrival;
+use crate::process::{Hello, welcome};
+use rayline_core::ids::NodeId;
+use rayline_transport::Event;
+use rayline_transport::tcp::Stream;
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Receiver;
+use tracing::debug;
+
+/// How long the end of a worker's connection waits to hear how the worker ended.
+const WORD_WAIT: Duration = Duration::from_millis(500);
+
+/// How workers have ended, by their names as peers: for their lanes, which hear that they have.
+#[derive(Default)]
+pub(crate) struct Ends {
+    known: Mutex<HashMap<u128, String>>,
+    came: Condvar,
+}
+
+impl Ends {
+    /// A worker has ended.
+    pub(crate) fn note(&self, worker: u128, how: String) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, how);
+        self.came.notify_all();
+    }
+
+    /// How a worker ended, as far as it becomes known soon.
+    fn wait(&self, worker: u128, node: NodeId) -> String {
+        let until = Instant::now() + WORD_WAIT;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(how) = known.remove(&worker) {
+                return how;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return format!("on {node} is gone: its connection has ended");
+            }
+            known = self.came.wait_timeout(known, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Hands on what comes, until the endpoint is closed.
+pub(crate) fn receive(
+    mut events: Receiver<Event>,
+    hello: &Hello,
+    ends: &Arc<Ends>,
+    tell: impl Fn(Arrival) + Clone + Send + 'static,
+) {
+    while let Some(event) = events.blocking_recv() {
+        match event {
+            Event::Frame { peer, bytes } => match Post::open(&bytes) {
+                Ok(envelope) => tell(Arrival::Letter(envelope.letter)),
+                Err(error) => debug!(%peer, %error, "a frame that is no letter"),
+            },
+            Event::Stream { stream, .. } => attend(stream, hello, ends, tell.clone()),
+            Event::Up { peer, incarnation } => tell(Arrival::Up(peer, incarnation)),
+            Event::Down { peer, error } => tell(Arrival::Down(peer, error)),
+            other => debug!(?other, "an event of no concern"),
+        }
+    }
+}
+
+/// Attends a worker, on a thread of its own.
+fn attend(stream: Stream, hello: &Hello, ends: &Arc<Ends>, tell: impl Fn(Arrival) + Send + 'static) {
+    let (hello, ends) = (hello.clone(), ends.clone());
+    let attend = move || {
+        let Some((joined, lane)) = welcome(stream, &hello) else { return };
+        tell(Arrival::Worker(joined, lane.clone()));
+        lane.attend(|| ends.wait(joined.peer, joined.node));
+        tell(Arrival::WorkerGone(joined, lane));
+    };
+    let spawned = std::thread::Builder::new().name("rayline-lane".into()).spawn(attend);
+    if let Err(error) = spawned {
+        // The worker finds its connection ended, and its node says so.
+        debug!(%error, "no thread for a worker's lane");
+    }
+}

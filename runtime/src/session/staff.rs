@@ -1,0 +1,258 @@
+//! The workers of this driver on the nodes of its cluster: at most one on each.
+
+use super::Ends;
+use crate::cluster::{Address, Job, Letter, Place, Post, Published};
+use crate::control::{Leased, Run, tell_ended};
+use crate::process::{Answered, Crew, Joined, Lane, run_on};
+use rayline_core::ids::{LeaseId, NodeId, OwnerId};
+use rayline_core::{controller, node};
+use rayline_transport::PeerId;
+use rayline_transport::tcp::Tcp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// A worker that ended sooner than this after it was hired is not hired again at once.
+const BRIEF: Duration = Duration::from_secs(1);
+/// After so many workers in a row that never ran a node is left alone.
+const FAILURES_MAX: u32 = 3;
+
+/// What the control thread does for its owner in a cluster.
+pub(crate) struct Staff {
+    post: Post,
+    tcp: Arc<Tcp>,
+    owner: OwnerId,
+    place: Place,
+    program: Published,
+    pub(crate) crew: Arc<Crew>,
+    ends: Arc<Ends>,
+    posts: BTreeMap<NodeId, Position>,
+    is_closed: bool,
+}
+
+/// What there is of this driver on a node.
+struct Position {
+    hired_at: Instant,
+    worker: Worker,
+    /// Leases of threads for plain tasks.
+    executors: BTreeSet<LeaseId>,
+    /// Tasks that wait for the worker.
+    queued: Vec<(Arc<dyn Leased>, Run)>,
+    /// How often in a row it never ran.
+    failures: u32,
+}
+
+/// ```text
+///  Hired --it calls--> Here --its connection ends--> Gone --hired again--> Hired
+///    '--it never ran--> Gone, or Unfit after the third time
+/// ```
+enum Worker {
+    Hired,
+    Here(Arc<Lane>),
+    Gone,
+    Unfit,
+}
+
+/// A node without a worker.
+pub(crate) enum Vacancy {
+    /// It is to be hired again, after a while.
+    Again(Duration),
+    /// It can't have one.
+    Unfit,
+}
+
+impl Staff {
+    pub(crate) fn new(
+        tcp: Arc<Tcp>,
+        (owner, place): (OwnerId, Place),
+        program: Published,
+        crew: Arc<Crew>,
+        ends: Arc<Ends>,
+    ) -> Self {
+        let mut post = Post::new(tcp.clone());
+        post.note(Address::Head, crate::cluster::HEAD);
+        Self { post, tcp, owner, place, program, crew, ends, posts: BTreeMap::new(), is_closed: false }
+    }
+
+    pub(crate) fn tell_node(&mut self, node: NodeId, event: node::Event) {
+        self.send(Address::Node(node), Letter::Node(event));
+    }
+
+    pub(crate) fn tell_controller(&mut self, event: controller::Event) {
+        self.send(Address::Head, Letter::Controller(event));
+    }
+
+    /// Hires nobody any more.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Leaves the cluster: its leases, actors and groups there end.
+    pub(crate) fn leave(&mut self) {
+        let closed = rayline_core::members::Event::OwnerClosed { owner: self.owner };
+        self.send(Address::Head, Letter::Members(closed));
+    }
+
+    /// Asks the head to take this driver in again, under its name: it is another head.
+    pub(crate) fn enlist_again(&mut self) {
+        self.send(Address::Head, Letter::Enlist { place: self.place.clone(), known: Some(self.owner) });
+    }
+
+    fn send(&mut self, to: Address, letter: Letter) {
+        if let Err(error) = self.post.send(to, letter) {
+            // Whoever is gone is said to be by the head; then what it was asked for is asked of another.
+            warn!(?to, %error, "a letter is lost");
+        }
+    }
+
+    /// A node is up: hires a worker there.
+    pub(crate) fn node_up(&mut self, node: NodeId, place: &Place) {
+        let peer = PeerId(place.peer);
+        self.tcp.introduce(peer, place.address);
+        self.post.note(Address::Node(node), peer);
+        self.posts.entry(node).or_insert_with(|| Position {
+            hired_at: Instant::now(),
+            worker: Worker::Gone,
+            executors: BTreeSet::new(),
+            queued: Vec::new(),
+            failures: 0,
+        });
+        self.hire(node);
+    }
+
+    /// Hires a worker on a node that has none.
+    pub(crate) fn hire(&mut self, node: NodeId) {
+        let Some(position) = self.posts.get_mut(&node).filter(|_| !self.is_closed) else { return };
+        if !matches!(position.worker, Worker::Gone) {
+            return;
+        }
+        position.worker = Worker::Hired;
+        position.hired_at = Instant::now();
+        let job = Job {
+            owner: self.owner,
+            driver: self.place.clone(),
+            binary: self.program.binary(),
+            name: std::env::args().next().unwrap_or_default(),
+            variables: std::env::vars().filter(|(name, _)| name.starts_with("RUST_")).collect(),
+        };
+        self.send(Address::Node(node), Letter::Hire(job));
+    }
+
+    /// The nodes that are up, as far as it is known.
+    pub(crate) fn nodes(&self) -> Vec<NodeId> {
+        self.posts.keys().copied().collect()
+    }
+
+    /// A node is dead, and all that was there.
+    pub(crate) fn node_died(&mut self, node: NodeId) {
+        let Some(position) = self.posts.remove(&node) else { return };
+        if let Worker::Here(lane) = position.worker {
+            self.crew.remove(&lane);
+            lane.kill(format!("on {node} is gone: the node is dead"));
+        }
+    }
+
+    /// A worker has called: how many threads it may be asked to run.
+    pub(crate) fn worker_came(&mut self, joined: Joined, lane: &Arc<Lane>) -> Option<u32> {
+        let Some(position) = self.posts.get_mut(&joined.node).filter(|_| !self.is_closed) else {
+            lane.kill("is not wanted any more".into());
+            return None;
+        };
+        let took_ms = position.hired_at.elapsed().as_millis();
+        info!(node = %joined.node, pid = joined.pid, cpus = joined.cpus, took_ms, "a worker is ready");
+        position.worker = Worker::Here(lane.clone());
+        position.failures = 0;
+        self.crew.add(lane.clone());
+        let queued = std::mem::take(&mut position.queued);
+        self.set_threads(joined.node);
+        queued.into_iter().for_each(|(task, run)| run_on(lane, task, run));
+        Some(joined.cpus)
+    }
+
+    /// A worker's connection has ended.
+    pub(crate) fn worker_gone(&mut self, node: NodeId, lane: &Arc<Lane>) -> Option<Vacancy> {
+        self.crew.remove(lane);
+        let is_closed = self.is_closed;
+        let position = self.posts.get_mut(&node)?;
+        if !matches!(&position.worker, Worker::Here(here) if Arc::ptr_eq(here, lane)) || is_closed {
+            return None;
+        }
+        position.worker = Worker::Gone;
+        Some(Vacancy::Again(BRIEF.saturating_sub(position.hired_at.elapsed())))
+    }
+
+    /// A node says what became of a worker.
+    pub(crate) fn worker_ended(&mut self, node: NodeId, worker: u128, how: Result<String, String>) -> Option<Vacancy> {
+        let why = match how {
+            Ok(how) => {
+                self.ends.note(worker, how.clone());
+                how
+            }
+            Err(why) => why,
+        };
+        let position = self.posts.get_mut(&node)?;
+        // One that has called is told of by its lane.
+        if !matches!(position.worker, Worker::Hired) {
+            return None;
+        }
+        position.failures += 1;
+        warn!(%node, %why, failures = position.failures, "a worker never came");
+        if position.failures < FAILURES_MAX {
+            position.worker = Worker::Gone;
+            return Some(Vacancy::Again(BRIEF));
+        }
+        position.worker = Worker::Unfit;
+        let queued = std::mem::take(&mut position.queued);
+        for (task, run) in queued {
+            let result = task.ended(&run, Answered::Refused(why.clone()));
+            tell_ended(&run, result);
+        }
+        if self.posts.values().all(|position| matches!(position.worker, Worker::Unfit)) {
+            self.crew.give_up(&format!("no node can run this program; on {node}: {why}"));
+        }
+        Some(Vacancy::Unfit)
+    }
+
+    /// A thread for plain tasks may run on this lease.
+    pub(crate) fn open_executor(&mut self, lease: LeaseId) {
+        if let Some(position) = self.posts.get_mut(&lease.node) {
+            position.executors.insert(lease);
+            self.set_threads(lease.node);
+        }
+    }
+
+    /// It may no longer.
+    pub(crate) fn close_executor(&mut self, lease: LeaseId) {
+        if let Some(position) = self.posts.get_mut(&lease.node) {
+            position.executors.remove(&lease);
+            self.set_threads(lease.node);
+        }
+    }
+
+    /// Starts an attempt on its lease's node.
+    pub(crate) fn start(&mut self, task: Arc<dyn Leased>, run: Run) {
+        let node = run.lease.node;
+        let Some(position) = self.posts.get_mut(&node) else {
+            let result = task.ended(&run, Answered::Died(format!("on {node} is gone: the node is dead")));
+            return tell_ended(&run, result);
+        };
+        if let Worker::Here(lane) = &position.worker {
+            run_on(lane, task, run);
+        } else if let Worker::Unfit = position.worker {
+            let result = task.ended(&run, Answered::Refused(format!("{node} can't run this program")));
+            tell_ended(&run, result);
+        } else {
+            position.queued.push((task, run));
+        }
+    }
+
+    /// Tells a worker how many threads for plain tasks there are leases for.
+    fn set_threads(&self, node: NodeId) {
+        let Some(position) = self.posts.get(&node) else { return };
+        if let Worker::Here(lane) = &position.worker {
+            lane.set_threads(position.executors.len() as u32);
+            self.crew.refill();
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Programs on clusters of real daemons on loopback: their tasks run on the nodes, and outlive workers and nodes.
+#![allow(clippy::unwrap_used)]
+#![cfg(feature = "command")]
+
+mod daemons;
+
+use daemons::{Home, SOON, text};
+use rayline::prelude::*;
+use rayline::{Config, ErrorKind, Runtime, context};
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio, id};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A head with two CPUs, other nodes with three CPUs and two licenses each, and this process as a driver there.
+struct Cluster {
+    runtime: Option<Runtime>,
+    nodes: Vec<Home>,
+    head: Home,
+    _one: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    fn new(name: &str, nodes: usize) -> Cluster {
+        static ONE: Mutex<()> = Mutex::new(());
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = Home::head(name);
+        let nodes = (0..nodes).map(|node| Home::node(&format!("{name}-{node}"), &head)).collect();
+        let runtime = Some(rayline::init_with(config(&head)).unwrap());
+        Cluster { runtime, nodes, head, _one: one }
+    }
+
+    fn add_node(&mut self, name: &str) {
+        self.nodes.push(Home::node(name, &self.head));
+    }
+
+    /// Waits until as many CPUs are used as there are leases for.
+    fn wait_for_used(&self, cpus: f64) {
+        let begin = Instant::now();
+        loop {
+            let status = self.head.json(&["status", "--json"]);
+            if status["used"]["cpu"].as_f64() == Some(cpus) {
+                return;
+            }
+            assert!(begin.elapsed() < SOON, "not {cpus} CPUs are used: {status}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.runtime.take());
+    }
+}
+
+fn config(head: &Home) -> Config {
+    Config::default().cpus(2).address(&head.address()).secret_file(head.file("secret"))
+}
+
+#[task]
+fn add(a: i64, b: &i64) -> i64 {
+    a + b
+}
+
+#[task]
+fn place() -> (u32, u32) {
+    std::thread::sleep(Duration::from_millis(20));
+    (context().node().0, id())
+}
+
+#[task]
+fn fib(n: u64) -> u64 {
+    if n < 2 {
+        return n;
+    }
+    let (a, b) = (fib::remote(n - 1), fib::remote(n - 2));
+    a.get().unwrap() + b.get().unwrap()
+}
+
+#[task]
+fn parse(text: String) -> Result<i64, std::num::ParseIntError> {
+    text.parse()
+}
+
+#[task(resources(license = 1))]
+fn licensed(millis: u64) -> u32 {
+    std::thread::sleep(Duration::from_millis(millis));
+    context().node().0
+}
+
+/// A pid file, and what waits for whoever reads it.
+#[task(retries = 3)]
+fn slow(folder: String, millis: u64) -> u32 {
+    let file = format!("{folder}/{}-{}", id(), rand());
+    std::fs::write(file, id().to_string()).unwrap();
+    std::thread::sleep(Duration::from_millis(millis));
+    context().node().0
+}
+
+#[task(isolated)]
+fn isolated() -> (u32, u32) {
+    (context().node().0, id())
+}
+
+#[task]
+fn sum(numbers: Vec<u64>) -> u64 {
+    numbers.iter().sum()
+}
+
+#[task(cpu = 1, retries = 0, resources(license = 1))]
+fn dies() {
+    eprintln!("last words");
+    std::process::abort();
+}
+
+#[derive(Actor)]
+struct Counter {
+    count: u64,
+}
+
+#[methods]
+impl Counter {
+    pub fn new() -> Self {
+        Self { count: 0 }
+    }
+
+    pub fn add(&mut self, n: u64) -> u64 {
+        self.count += n;
+        self.count
+    }
+}
+
+fn rand() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
+
+/// A folder of the test's own, that goes with it.
+struct Folder(String);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("rayline-driver-{}-{name}", id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Folder(path.display().to_string())
+    }
+
+    /// The processes that have written their ids, once there are as many.
+    fn pids(&self, count: usize) -> Vec<u32> {
+        let begin = Instant::now();
+        loop {
+            let files = std::fs::read_dir(&self.0).unwrap();
+            let pids: Vec<u32> =
+                files.filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok()?.parse().ok()).collect();
+            if pids.len() >= count {
+                return pids;
+            }
+            assert!(begin.elapsed() < SOON, "only {} of {count} tasks have begun", pids.len());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+}
+
+fn runs(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z"))
+}
+
+#[test]
+fn tasks_run_on_all_nodes_and_values_come_back() {
+    let cluster = Cluster::new("plain", 1);
+    cluster.wait_for_used(5.0);
+    let places: Vec<_> = (0..100).map(|_| place::remote()).collect();
+    let places: BTreeSet<_> = places.iter().map(|place| place.get().unwrap()).collect();
+    assert_eq!(places.iter().map(|(node, _)| *node).collect::<Vec<_>>(), [1, 2], "one worker on each node");
+    assert!(places.iter().all(|(_, pid)| *pid != id()));
+    let sum = (0..200).fold(add::remote(0, 0), |sum, i| add::remote(&sum, i));
+    assert_eq!(sum.get().unwrap(), (0..200).sum::<i64>());
+    assert_eq!(fib::remote(12).get().unwrap(), 144);
+    let many: Vec<_> = (0..20_000).map(|i| (i, add::remote(i, 1))).collect();
+    assert!(many.iter().all(|(i, object)| object.get().unwrap() == i + 1));
+    let long: Vec<u64> = (0..1_000_000).collect();
+    assert_eq!(self::sum::remote(long).get().unwrap(), 499_999_500_000);
+}
+
+#[test]
+fn errors_come_back_with_their_words() {
+    let _cluster = Cluster::new("errors", 1);
+    let failed = parse::remote("x".to_owned());
+    assert_eq!(failed.get().unwrap_err().to_string(), "driver::parse failed: invalid digit found in string");
+    assert_eq!(add::remote(&failed, 1).get().unwrap_err().kind(), &ErrorKind::Argument);
+    let died = dies::remote().get().unwrap_err();
+    let said = died.to_string();
+    assert!(matches!(died.kind(), ErrorKind::WorkerDied { attempt: 1, .. }), "{said}");
+    assert!(said.contains("on n2") && said.contains("SIGABRT") && said.contains("last words"), "{said}");
+    assert_eq!(add::remote(1, 1).get().unwrap(), 2, "another worker has come");
+}
+
+#[test]
+fn leases_bind_tasks_to_nodes_that_have_what_they_need() {
+    let _cluster = Cluster::new("leases", 1);
+    let begin = Instant::now();
+    let tasks: Vec<_> = (0..6).map(|_| licensed::remote(50)).collect();
+    assert!(tasks.iter().all(|task| task.get().unwrap() == 2));
+    assert!(begin.elapsed() >= Duration::from_millis(150), "two licenses: two at a time");
+    let none = licensed::call(0).resource("license", 3.0).remote();
+    assert!(matches!(none.get().unwrap_err().kind(), ErrorKind::Infeasible(_)));
+    let apart: Vec<_> = (0..2).map(|_| isolated::remote().get().unwrap()).collect();
+    assert!(apart.iter().all(|(_, pid)| *pid != id()), "{apart:?}");
+}
+
+#[test]
+fn groups_are_placed_over_nodes_and_actors_live() {
+    let _cluster = Cluster::new("groups", 1);
+    let group = PlacementGroup::reserve(Strategy::StrictSpread, [Bundle::cpu(1), Bundle::cpu(1)]).unwrap();
+    let places: Vec<u32> =
+        (0..2).map(|bundle| place::call().place(group.bundle(bundle)).remote().get().unwrap().0).collect();
+    assert_eq!(BTreeSet::from_iter(places), BTreeSet::from([1, 2]));
+    let counter = Counter::remote();
+    let counts: Vec<_> = (0..100).map(|_| counter.add(1)).collect();
+    assert_eq!(counts.last().unwrap().get().unwrap(), 100);
+}
+
+#[test]
+fn tasks_outlive_their_worker_and_their_node() {
+    let cluster = Cluster::new("deaths", 2);
+    let folder = Folder::new("deaths");
+    let tasks: Vec<_> = (0..8).map(|_| slow::remote(folder.0.clone(), 500)).collect();
+    let first = folder.pids(1)[0];
+    kill(first);
+    assert!(tasks.iter().all(|task| task.get().is_ok()), "a worker's death costs a try");
+
+    let begun = folder.pids(9).len();
+    let tasks: Vec<_> = (0..8).map(|_| slow::remote(folder.0.clone(), 500)).collect();
+    folder.pids(begun + 8);
+    cluster.nodes[0].signal("-KILL");
+    let begin = Instant::now();
+    let nodes: Vec<u32> = tasks.iter().map(|task| task.get().unwrap()).collect();
+    assert!(nodes.iter().all(|node| *node != 2), "what ran on the dead node ran again elsewhere: {nodes:?}");
+    assert!(begin.elapsed() < SOON);
+}
+
+#[test]
+fn a_node_that_comes_later_gets_work() {
+    let mut cluster = Cluster::new("late", 0);
+    let folder = Folder::new("late");
+    let waits = licensed::remote(0);
+    let tasks: Vec<_> = (0..600).map(|_| slow::remote(folder.0.clone(), 10)).collect();
+    folder.pids(2);
+    cluster.add_node("late-1");
+    assert_eq!(waits.get_timeout(SOON).unwrap(), 2, "what nobody could serve waits for a node that can");
+    let nodes: BTreeSet<u32> = tasks.iter().map(|task| task.get().unwrap()).collect();
+    assert_eq!(nodes, BTreeSet::from([1, 2]));
+}
+
+#[test]
+fn a_shutdown_waits_for_running_tasks_and_leaves_nothing() {
+    let mut cluster = Cluster::new("shutdown", 1);
+    cluster.wait_for_used(5.0);
+    let folder = Folder::new("shutdown");
+    let task = slow::remote(folder.0.clone(), 300);
+    let pid = folder.pids(1)[0];
+    drop(cluster.runtime.take());
+    assert!(task.get().is_ok(), "what ran may end");
+    assert!(!runs(pid), "its worker is gone");
+    cluster.wait_for_used(0.0);
+    cluster.runtime = Some(rayline::init_with(config(&cluster.head)).unwrap());
+    assert_eq!(add::remote(1, 1).get().unwrap(), 2, "the same process joins again");
+}
+
+/// Not a test of its own: the program of the next.
+#[test]
+fn program_that_is_killed() {
+    let Ok(folder) = std::env::var("RAYLINE_TEST_FOLDER") else { return };
+    let _runtime = rayline::init().unwrap();
+    let tasks: Vec<_> = (0..5).map(|_| slow::remote(folder.clone(), 60_000)).collect();
+    tasks.iter().for_each(|task| drop(task.get()));
+}
+
+#[test]
+fn workers_and_leases_of_a_dead_driver_go() {
+    let cluster = Cluster::new("driver", 1);
+    cluster.wait_for_used(5.0);
+    let folder = Folder::new("driver");
+    let mut driver = Command::new(std::env::current_exe().unwrap());
+    driver.args(["--exact", "program_that_is_killed", "--nocapture"]).stdout(Stdio::null()).stderr(Stdio::null());
+    driver.env("RAYLINE_TEST_FOLDER", &folder.0).env("RAYLINE_ADDRESS", cluster.head.address());
+    let mut driver = driver.env("RAYLINE_SECRET_FILE", cluster.head.file("secret")).spawn().unwrap();
+    let pids = folder.pids(1);
+    driver.kill().unwrap();
+    driver.wait().unwrap();
+    let begin = Instant::now();
+    while pids.iter().any(|pid| runs(*pid)) {
+        assert!(begin.elapsed() < Duration::from_secs(1), "workers outlive their driver");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // What it held is this driver's again.
+    assert!((0..100).all(|i| add::remote(i, 1).get().unwrap() == i + 1));
+    cluster.wait_for_used(5.0);
+}
+
+#[test]
+fn a_program_that_cant_join_says_what_to_do() {
+    let head = Home::head("join");
+    let refused = |config: Config| rayline::init_with(config).unwrap_err();
+    let nowhere = refused(config(&head).address("127.0.0.1:1"));
+    assert!(matches!(nowhere.kind(), ErrorKind::Cluster(_)));
+    assert!(nowhere.to_string().contains("check the address"), "{nowhere}");
+    let other = Home::head("join-other");
+    let wrong = refused(config(&head).secret_file(other.file("secret"))).to_string();
+    assert!(wrong.contains("another cluster"), "{wrong}");
+    let none = refused(config(&head).secret_file("nowhere")).to_string();
+    assert!(none.contains("RAYLINE_SECRET_FILE"), "{none}");
+    let name = refused(config(&head).address("no address")).to_string();
+    assert!(name.contains("10.0.0.1:7741"), "{name}");
+    let both = refused(config(&head).processes(2)).to_string();
+    assert!(both.contains("leave `processes` out"), "{both}");
+    assert!(text(&head.run(&["status"])).contains("1 alive"));
+}
