@@ -1,6 +1,7 @@
 //! Starting a worker process, and seeing it end.
 
 use super::lane::{End, Lane};
+use super::node_reader::Posting;
 use super::output::{self, LastLines};
 use super::ring_end::RingEnd;
 use super::wire::Outlet;
@@ -45,6 +46,8 @@ pub(super) fn launch(hello: &Hello, number: u64) -> io::Result<Worker> {
     }
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     role::assign_worker(&mut command);
+    // A worker on a node has one of its own.
+    command.env_remove(Posting::VARIABLE);
     ring::inherit(&mut command, RING, file);
     let child = command.spawn()?;
     drop(command);
