@@ -18,7 +18,7 @@ mod threads;
 use crate::actor::Host;
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::{BundleRef, Progress};
-use crate::process::{Crew, Fleet, Hello};
+use crate::process::{Crew, Fleet, Hello, Values};
 use command::Command;
 use driver::Driver;
 pub(crate) use leased::{Body, Leased, LeasedTask, Packed, Run, Turn, tell_ended};
@@ -36,6 +36,8 @@ pub(crate) struct Control {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// How worker processes are set up.
     hello: Hello,
+    /// The large buffers that go there.
+    values: Arc<Values>,
     /// From the first process on.
     fleet: OnceLock<Fleet>,
 }
@@ -48,7 +50,8 @@ impl Control {
         driver.begin(hello.cpus);
         let thread = std::thread::Builder::new().name("rayline-control".into()).spawn(move || driver.run(queue));
         let thread = Mutex::new(Some(thread.expect("the process may start a thread")));
-        Self { commands, thread, hello, fleet: OnceLock::new() }
+        let values = Values::new(hello.object_store_bytes);
+        Self { commands, thread, hello, values, fleet: OnceLock::new() }
     }
 
     /// Starts an attempt in a worker process.
@@ -57,7 +60,7 @@ impl Control {
     }
 
     fn fleet(&self) -> &Fleet {
-        self.fleet.get_or_init(|| Fleet::start(self.hello.clone()))
+        self.fleet.get_or_init(|| Fleet::start(self.hello.clone(), self.values.clone()))
     }
 
     /// Starts processes for plain tasks.
@@ -78,6 +81,12 @@ impl Control {
         if let Some(fleet) = self.fleet.get() {
             fleet.stop();
         }
+        self.values.close();
+    }
+
+    /// The large buffers that go between this process and its workers.
+    pub(crate) fn values(&self) -> &Values {
+        &self.values
     }
 
     fn send(&self, command: Command) {

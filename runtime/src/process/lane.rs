@@ -1,6 +1,7 @@
 //! A driver's way to one worker process: calls there, answers back.
 
 use super::SPIN;
+use super::values::{Value, Values};
 use super::watch::{Looks, Watch};
 use super::wire::{Header, Inbox, Kind, Outlet};
 use crate::control::Packed;
@@ -29,6 +30,9 @@ pub(crate) struct Lane {
     closer: Closer,
     /// Names the process also when the system uses its id again.
     process: OwnedFd,
+    /// Which of the driver's processes it is.
+    number: u64,
+    values: Arc<Values>,
     calls: Mutex<Calls>,
     under_way: AtomicUsize,
     /// Threads that look for answers themselves.
@@ -61,7 +65,7 @@ pub(super) trait Waiting: Send {
 /// How a call in a worker process ended.
 pub(crate) enum Answered {
     /// With a value, encoded.
-    Value(Region),
+    Value(Value),
     /// With an error of the task.
     Failed { error: Error, retryable: bool },
     /// With the process, as said.
@@ -77,12 +81,19 @@ pub(super) struct Given {
 }
 
 impl Lane {
-    pub(super) fn new(outlet: Outlet, receiver: Receiver, closer: Closer, process: OwnedFd) -> Arc<Self> {
+    pub(super) fn new(
+        (outlet, receiver, closer): (Outlet, Receiver, Closer),
+        process: OwnedFd,
+        number: u64,
+        values: Arc<Values>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             outlet,
             inbox: Mutex::new(Inbox::new(receiver)),
             closer,
             process,
+            number,
+            values,
             calls: Mutex::default(),
             under_way: AtomicUsize::new(0),
             lookers: AtomicUsize::new(0),
@@ -205,18 +216,25 @@ impl Lane {
     }
 
     fn take(&self, header: Header, body: Region) {
-        let Some(call) = self.lock().remove(header.call) else { return };
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
-        call.answered(match header.kind {
-            Kind::Value => Answered::Value(body),
+        // Also where nobody waits for it: what a value names is this process's now, and goes with it.
+        let answered = match header.kind {
+            Kind::Value => Answered::Value(self.values.receive(body, self.number)),
             _ => match decode(&body) {
                 Ok(error) => Answered::Failed { error, retryable: header.flag },
                 Err(error) => Answered::Died(format!("sent an error that can't be read: {error}")),
             },
-        });
+        };
+        let Some(call) = self.lock().remove(header.call) else { return };
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        call.answered(answered);
     }
 
     fn end(&self, how: String) {
+        let mut inbox = self.lock_inbox();
+        self.receive(&mut inbox);
+        // Nothing comes any more that could name what the process has made.
+        self.values.sweep(self.number);
+        drop(inbox);
         let mut calls = self.lock();
         let how = calls.verdict.take().unwrap_or(how);
         calls.ended = Some(how.clone());

@@ -2,6 +2,7 @@
 
 use super::lane::Lane;
 use super::output::{self, LastLines};
+use super::values::Values;
 use super::wire::{Header, Kind, Outlet};
 use super::worker::Hello;
 use super::{RING, role};
@@ -35,7 +36,7 @@ pub(super) struct Worker {
 ///
 /// # Errors
 /// What the system says: too many processes, no memory, no `/proc`.
-pub(super) fn launch(hello: &Hello, number: u64) -> io::Result<Worker> {
+pub(super) fn launch(hello: &Hello, number: u64, values: &Arc<Values>) -> io::Result<Worker> {
     let (Pair { sender, receiver, closer }, file) = Pair::create(RING_BYTES)?;
     let (reader, writer) = io::pipe()?;
     // The link names the program also after its file was replaced.
@@ -46,16 +47,17 @@ pub(super) fn launch(hello: &Hello, number: u64) -> io::Result<Worker> {
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     role::assign_worker(&mut command);
     ring::inherit(&mut command, RING, file);
+    values.pass(&mut command);
     let child = command.spawn()?;
     drop(command);
     let pid = child.id();
 
     let outlet = Outlet::new(sender);
-    let hello = encode(hello).expect("numbers can be encoded");
+    let hello = encode(&Hello { number, ..hello.clone() }).expect("numbers can be encoded");
     // Where the process is gone its end says so.
     let _ = outlet.send(Header::new(Kind::Hello, 0), [&hello, &[]]);
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    let lane = Lane::new(outlet, receiver, closer.clone(), process);
+    let lane = Lane::new((outlet, receiver, closer.clone()), process, number, values.clone());
     let attended = lane.clone();
     let end = watch(child, reader, closer)?;
     let attend = move || attended.attend(|| end.recv().unwrap_or_else(|_| "is gone".into()));

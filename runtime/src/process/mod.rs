@@ -7,14 +7,16 @@
 //!  cell <- Leased::ended <- lane's thread <- ring: Value, Failed <--------+
 //!                                ^ the process's end, with its last lines: what is under way has died
 //! ```
-//! A worker dies with its driver: the system kills it with the thread that started it, and the ring closes.
+//! Large buffers don't go through the ring ([`values`]). A worker dies with its driver: the system kills it with the thread that started it, and the ring closes.
 
 mod crew;
 mod fleet;
 mod lane;
 mod launch;
+mod lent;
 mod output;
 mod role;
+mod values;
 mod watch;
 mod wire;
 mod worker;
@@ -22,6 +24,7 @@ mod worker;
 pub(crate) use crew::{Crew, submit};
 pub(crate) use fleet::Fleet;
 pub(crate) use lane::Answered;
+pub(crate) use values::{Unread, Values};
 pub(crate) use worker::Hello;
 
 use std::time::Duration;
@@ -31,3 +34,5 @@ const SPIN: Duration = Duration::from_micros(50);
 
 /// The variable by which a worker finds its ring.
 const RING: &str = "RAYLINE_RING";
+/// The variable by which it finds its socket to the driver's object store.
+const STORE: &str = "RAYLINE_STORE";

@@ -1,6 +1,7 @@
 //! A worker process: runs what its driver sends, until the driver closes the ring or is gone.
 
 use super::lane::Given;
+use super::lent::Upstream;
 use super::watch::{Looks, Watch};
 use super::wire::{Garbled, Header, Inbox, Kind, Outlet};
 use super::{RING, SPIN};
@@ -23,7 +24,7 @@ use std::io::{Write, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// What a worker is told first.
@@ -33,6 +34,9 @@ pub(crate) struct Hello {
     pub(crate) cpus: u32,
     pub(crate) threads_max: usize,
     pub(crate) stack_bytes: usize,
+    pub(crate) object_store_bytes: u64,
+    /// Which of its driver's processes it is, from 1.
+    pub(crate) number: u64,
 }
 
 /// The body of a worker process. `is_wanted` tells whether its driver is still there.
@@ -59,6 +63,7 @@ fn serve() -> Result<(), String> {
         outlet: Outlet::new(sender),
         inbox: Mutex::new(Inbox::new(receiver)),
         runtime: Mutex::new(None),
+        upstream: OnceLock::new(),
         running: Mutex::default(),
         reader_runs: AtomicBool::new(false),
         runs: AtomicU64::new(0),
@@ -81,6 +86,8 @@ struct Worker {
     inbox: Mutex<Inbox>,
     /// From the driver's first message on.
     runtime: Mutex<Option<crate::Runtime>>,
+    /// From then on, too.
+    upstream: OnceLock<Upstream>,
     running: Mutex<HashMap<u64, Arc<Cancellation>>>,
     /// Whether the thread that reads runs a task itself meanwhile.
     reader_runs: AtomicBool,
@@ -196,7 +203,7 @@ impl Worker {
         received.map_err(|Garbled| "the driver sent what can't be read")?;
         for (header, body) in messages {
             match header.kind {
-                Kind::Hello => *self.lock_runtime() = Some(start(&body)?),
+                Kind::Hello => self.start(&body)?,
                 Kind::Run => match Call::new(self.clone(), header, body) {
                     Ok(call) => calls.push_back(call),
                     Err(error) => self.answer(header.call, Answer::Failed { error, retryable: false }),
@@ -219,6 +226,18 @@ impl Worker {
         }
         share_out(calls);
         Ok(Next::Read)
+    }
+
+    fn start(&self, hello: &Region) -> Result<(), String> {
+        let hello: Hello = decode(hello).map_err(|error| error.to_string())?;
+        if hello.fingerprint != registry::fingerprint() {
+            return Err("the driver runs another program: its tasks have other names".into());
+        }
+        self.upstream.get_or_init(|| Upstream::inherit(hello.number));
+        let config = Config::default().cpus(hello.cpus).threads_max(hello.threads_max).stack(hello.stack_bytes);
+        let runtime = crate::init_with(config.object_store(hello.object_store_bytes));
+        *self.lock_runtime() = Some(runtime.map_err(|error| error.to_string())?);
+        Ok(())
     }
 
     fn cancel(&self, call: u64) {
@@ -246,15 +265,6 @@ impl Worker {
 fn share_out(calls: VecDeque<Call>) {
     let pool = runtime::pool();
     calls.into_iter().for_each(|call| drop(pool.submit((), call)));
-}
-
-fn start(hello: &Region) -> Result<crate::Runtime, String> {
-    let hello: Hello = decode(hello).map_err(|error| error.to_string())?;
-    if hello.fingerprint != registry::fingerprint() {
-        return Err("the driver runs another program: its tasks have other names".into());
-    }
-    let config = Config::default().cpus(hello.cpus).threads_max(hello.threads_max).stack(hello.stack_bytes);
-    crate::init_with(config).map_err(|error| error.to_string())
 }
 
 /// One attempt of a task.
@@ -294,8 +304,9 @@ impl Function<()> for Call {
 
     fn call(self, (): ()) -> Unwatched {
         let Self { worker, header, entry, args, given } = self;
+        let lent = worker.upstream.get().expect("a call comes after the greeting").lend();
         let run = || match entry.run {
-            Some(run) => assigned(&given, || run(&args, header.attempt)),
+            Some(run) => assigned(&given, || run(&args, header.attempt, &lent)),
             None => Answer::Failed { error: Error::unregistered(), retryable: false },
         };
         // The task's own panics are caught within; these are of how its values are encoded.
@@ -304,6 +315,9 @@ impl Function<()> for Call {
             retryable: false,
         });
         drop(args);
+        if matches!(answer, Answer::Value(_)) {
+            lent.give_away();
+        }
         worker.answer(header.call, answer);
         Unwatched
     }
