@@ -5,6 +5,7 @@ use crate::options::amount;
 use crate::session::ADDRESS;
 use rayline_core::resources::Capacity;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 /// How a runtime is set up. The default offers what the machine has.
 ///
@@ -21,6 +22,7 @@ pub struct Config {
     gpu_memory_bytes: u64,
     memory_bytes: Option<u64>,
     resources: Vec<(String, f64)>,
+    object_store_bytes: Option<u64>,
     pub(crate) processes: usize,
     address: Where,
     pub(crate) secret_file: Option<PathBuf>,
@@ -47,6 +49,7 @@ impl Default for Config {
             gpu_memory_bytes: 0,
             memory_bytes: None,
             resources: Vec::new(),
+            object_store_bytes: None,
             processes: 0,
             address: Where::Environment,
             secret_file: None,
@@ -94,7 +97,8 @@ impl Config {
 
     /// Worker processes that run plain tasks, each with its share of the CPUs; 0, the default, runs them on threads of
     /// this process. Native code that crashes then takes a worker with it, whose tasks are tried again. Arguments and
-    /// values are encoded on their way; tasks that hold leases, and actors, stay in this process.
+    /// values are encoded on their way, but for large buffers ([`object_store`](Self::object_store)); tasks that hold
+    /// leases, and actors, stay in this process.
     #[must_use]
     pub fn processes(mut self, processes: usize) -> Self {
         self.processes = processes;
@@ -121,6 +125,15 @@ impl Config {
     #[must_use]
     pub fn embedded(mut self) -> Self {
         self.address = Where::Here;
+        self
+    }
+
+    /// Bytes of shared memory for buffers of more than 100 KiB on their way to and from worker processes; by default 30 %
+    /// of the memory that the process may use. It is used as it is needed; what doesn't fit is spilled to the system's
+    /// folder for temporary files, or copied as short values are. With 0, all are.
+    #[must_use]
+    pub fn object_store(mut self, bytes: u64) -> Self {
+        self.object_store_bytes = Some(bytes);
         self
     }
 
@@ -155,6 +168,11 @@ impl Config {
         Ok(address)
     }
 
+    /// Bytes of the object store.
+    pub(crate) fn object_store_bytes(&self) -> u64 {
+        self.object_store_bytes.unwrap_or_else(|| detect_memory() / 10 * 3)
+    }
+
     /// How many CPUs are offered.
     pub(crate) fn cpu_count(&self) -> u32 {
         self.cpus.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32))
@@ -181,6 +199,11 @@ impl Config {
 
 /// Bytes of memory that the process may use: the control group's limit, or the machine's memory.
 fn detect_memory() -> u64 {
+    static DETECTED: LazyLock<u64> = LazyLock::new(read_memory);
+    *DETECTED
+}
+
+fn read_memory() -> u64 {
     let read = |path| std::fs::read_to_string(path).ok();
     let number = |text: String| text.trim().parse::<u64>().ok();
     let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];

@@ -71,6 +71,7 @@ pub use self::{
 pub use rayline_core::controller::Strategy;
 pub use rayline_exec::blocking;
 pub use rayline_macros::{Actor, instantiate, main, methods, task};
+pub use rayline_store::shm::Usage as ObjectStoreUsage;
 pub use rayline_store::{Buf, Tensor};
 
 /// What most programs want: `use rayline::prelude::*;`.

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::task::Task;
-use rayline_store::Region;
+use rayline_store::{Carrier, Region};
 use std::any::TypeId;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,9 +21,9 @@ pub struct Entry {
     pub run: Option<RunEncoded>,
 }
 
-/// Runs one attempt of a task on encoded arguments.
+/// Runs one attempt of a task on encoded arguments. Large buffers of them and of the value are named by `carrier`.
 #[doc(hidden)]
-pub type RunEncoded = fn(args: &Region, attempt: u32) -> Answer;
+pub type RunEncoded = fn(args: &Region, attempt: u32, carrier: &dyn Carrier) -> Answer;
 
 /// What an attempt on encoded arguments ends with.
 #[doc(hidden)]

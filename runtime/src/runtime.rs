@@ -113,6 +113,14 @@ impl Live {
     }
 }
 
+impl Runtime {
+    /// What is in use of the object store, where large values of worker processes lie. `None` before the first such
+    /// process, and where there is no store.
+    pub fn object_store(&self) -> Option<rayline_store::shm::Usage> {
+        self.0.control.values().usage()
+    }
+}
+
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.0.shutdown();
@@ -247,8 +255,10 @@ fn start(config: Config) -> Result<&'static Live> {
         on_block: context::tell_blocked,
         poll_in: io::within,
     });
-    let (Config { threads_max, stack_bytes, processes, .. }, fingerprint) = (config, registry::fingerprint());
-    let hello = Hello { fingerprint, cpus: cpus as u32, threads_max, stack_bytes };
+    let (fingerprint, object_store_bytes) = (registry::fingerprint(), config.object_store_bytes());
+    let Config { threads_max, stack_bytes, processes, .. } = config;
+    let cpu_count = cpus as u32;
+    let hello = Hello { fingerprint, cpus: cpu_count, threads_max, stack_bytes, object_store_bytes, number: 0 };
     if let Some(membership) = membership {
         return Ok(start_in_cluster(pool, cpus, membership, hello));
     }

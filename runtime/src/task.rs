@@ -11,7 +11,7 @@ use crate::process;
 use crate::registry::{self, Answer, RunEncoded};
 use crate::runtime;
 use rayline_exec::{Awaited, BoxFuture, Fault, Function, Named, Promise, promise};
-use rayline_store::{Region, decode, encode};
+use rayline_store::{Carrier, Region, decode_with, encode_with};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -250,17 +250,18 @@ pub(crate) fn pack<T: Task>(args: &T::Args) -> Result<Packed> {
         return Err(Error::argument(T::NAME, error));
     }
     let function = registry::number::<T>().ok_or_else(|| Error::in_task(ErrorKind::Unregistered, T::NAME))?;
-    let args = encode(args).map_err(|error| Error::codec(T::NAME, "arguments", error))?;
+    let args =
+        encode_with(args, runtime::control().values()).map_err(|error| Error::codec(T::NAME, "arguments", error))?;
     Ok(Packed { function, args, is_isolated: T::OPTIONS.isolated })
 }
 
 /// Runs one attempt of a task that another process has sent.
 #[doc(hidden)]
-pub fn run_encoded<T: Task>(args: &Region, attempt: u32) -> Answer {
-    let result = decode::<T::Args>(args)
+pub fn run_encoded<T: Task>(args: &Region, attempt: u32, carrier: &dyn Carrier) -> Answer {
+    let result = decode_with::<T::Args>(args, carrier)
         .map_err(|error| Error::codec(T::NAME, "arguments", error))
         .and_then(|args| try_once::<T>(args, attempt))
-        .and_then(|value| encode(&value).map_err(|error| Error::codec(T::NAME, "value", error)));
+        .and_then(|value| encode_with(&value, carrier).map_err(|error| Error::codec(T::NAME, "value", error)));
     match result {
         Ok(value) => Answer::Value(value),
         Err(error) => Answer::Failed { retryable: T::retries_after(&error), error },

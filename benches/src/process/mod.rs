@@ -1,5 +1,6 @@
 //! Suite `process`: a driver, and worker processes that run its tasks on the same machine.
 
+mod args;
 mod tasks;
 
 use crate::Bench;
@@ -10,6 +11,7 @@ pub const BENCHES: &[Bench] = &[
     bench("task_latency", tasks::latency),
     bench("task_wake", tasks::wake),
     bench("isolated_latency", tasks::isolated_latency),
+    bench("ref_arg_100MB", args::by_reference),
 ];
 
 const fn bench(name: &'static str, run: fn(usize) -> anyhow::Result<crate::metric::Metric>) -> Bench {

@@ -23,7 +23,7 @@ fn value(object: &ObjectRef<i64>) -> i64 {
 }
 
 /// A driver with one worker process, which has answered once.
-fn one_worker() -> Result<Runtime> {
+pub(super) fn one_worker() -> Result<Runtime> {
     let runtime = rayline::init_with(Config::default().processes(1))?;
     noop::remote(1).get()?;
     Ok(runtime)

@@ -4,7 +4,7 @@ use super::command::Command;
 use crate::context::{Assigned, Cancellation, assigned};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Outcome;
-use crate::process::Answered;
+use crate::process::{Answered, Unread};
 use crate::registry::FunctionId;
 use crate::runtime;
 use crate::task::Unwatched;
@@ -12,7 +12,7 @@ use rayline_core::ids::{Attempt, LeaseId, TaskId};
 use rayline_core::owner::FailureKind;
 use rayline_core::resources::Grant;
 use rayline_exec::{CancelWatch, Function, Pool, Promise};
-use rayline_store::{Region, decode};
+use rayline_store::Region;
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Wake, Waker};
@@ -140,6 +140,14 @@ impl<T: Send + Sync + 'static> LeasedTask<T> {
         kind
     }
 
+    /// Its worker process died.
+    fn died(&self, run: &Run, how: String) -> FailureKind {
+        let died = ErrorKind::WorkerDied { how, attempt: run.attempt.0 };
+        let error = Error::in_task(died, self.name);
+        tracing::warn!(task = self.name, attempt = run.attempt.0, %error, "worker process died");
+        self.failed(error, FailureKind::System)
+    }
+
     fn keep_promise(&self, result: Result<T>) {
         let mut state = self.lock();
         let (promise, watch) = (state.promise.take(), state.watch.take());
@@ -189,27 +197,23 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Leased for LeasedTask<T> {
 
     fn ended(&self, run: &Run, answered: Answered) -> std::result::Result<(), FailureKind> {
         match answered {
-            Answered::Value(value) => match decode(&value) {
+            Answered::Value(value) => match value.decode() {
                 Ok(value) => {
                     self.keep_promise(Ok(value));
                     Ok(())
                 }
-                Err(error) => {
+                Err(Unread::Codec(error)) => {
                     let error = Error::codec(self.name, "value", error);
                     Err(self.failed(error, FailureKind::Application { retryable: false }))
                 }
+                Err(Unread::Gone(how)) => Err(self.died(run, how)),
             },
             Answered::Failed { error, retryable } => Err(self.failed(error, FailureKind::Application { retryable })),
             Answered::Refused(why) => {
                 let error = Error::in_task(ErrorKind::Lost(why), self.name);
                 Err(self.failed(error, FailureKind::Application { retryable: false }))
             }
-            Answered::Died(how) => {
-                let died = ErrorKind::WorkerDied { how, attempt: run.attempt.0 };
-                let error = Error::in_task(died, self.name);
-                tracing::warn!(task = self.name, attempt = run.attempt.0, %error, "worker process died");
-                Err(self.failed(error, FailureKind::System))
-            }
+            Answered::Died(how) => Err(self.died(run, how)),
         }
     }
 

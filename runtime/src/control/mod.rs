@@ -18,7 +18,7 @@ mod threads;
 use crate::actor::Host;
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::{BundleRef, Progress};
-use crate::process::{Crew, Fleet, Hello};
+use crate::process::{Crew, Fleet, Hello, Values};
 use crate::session::{Ends, Membership, Staff, receive};
 pub(crate) use command::Arrival;
 use command::Command;
@@ -38,6 +38,8 @@ pub(crate) struct Control {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// How worker processes are set up.
     hello: Hello,
+    /// The large buffers that go there.
+    values: Arc<Values>,
     /// From the first process on.
     fleet: OnceLock<Fleet>,
 }
@@ -66,13 +68,16 @@ impl Control {
         listening.expect("the process may start a thread");
         let mut driver = Driver::of_cluster(pool, staff, (owner, home), head_life);
         driver.begin_in_cluster(nodes, dead_owners);
+        // Nodes are sent bytes: no memory is shared with them.
+        let hello = Hello { object_store_bytes: 0, ..hello };
         Self::run(driver, hello, (commands, queue))
     }
 
     fn run(driver: Driver, hello: Hello, (commands, queue): (Sender<Command>, Receiver<Command>)) -> Self {
         let thread = std::thread::Builder::new().name("rayline-control".into()).spawn(move || driver.run(queue));
         let thread = Mutex::new(Some(thread.expect("the process may start a thread")));
-        Self { commands, thread, hello, fleet: OnceLock::new() }
+        let values = Values::new(hello.object_store_bytes);
+        Self { commands, thread, hello, values, fleet: OnceLock::new() }
     }
 
     /// Starts an attempt in a worker process.
@@ -81,7 +86,7 @@ impl Control {
     }
 
     fn fleet(&self) -> &Fleet {
-        self.fleet.get_or_init(|| Fleet::start(self.hello.clone()))
+        self.fleet.get_or_init(|| Fleet::start(self.hello.clone(), self.values.clone()))
     }
 
     /// Starts processes for plain tasks.
@@ -102,6 +107,12 @@ impl Control {
         if let Some(fleet) = self.fleet.get() {
             fleet.stop();
         }
+        self.values.close();
+    }
+
+    /// The large buffers that go between this process and its workers.
+    pub(crate) fn values(&self) -> &Values {
+        &self.values
     }
 
     /// A task of the driver's begins or ends here, on a lease of its own.

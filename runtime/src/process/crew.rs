@@ -5,6 +5,7 @@
 
 use super::fleet::Request;
 use super::lane::{Answered, Lane, Waiting};
+use super::values::Unread;
 use crate::arg::Slots;
 use crate::control::Packed;
 use crate::error::{Error, ErrorKind};
@@ -12,7 +13,6 @@ use crate::object::{ObjectRef, Outcome};
 use crate::runtime;
 use crate::task::{Task, TaskName, Unwatched, pack};
 use rayline_exec::{Function, Look, Promise, promise};
-use rayline_store::decode;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -235,29 +235,35 @@ impl<T: Task> Waiting for Sent<T> {
         self.attempt
     }
 
-    fn answered(mut self: Box<Self>, answered: Answered) {
+    fn answered(self: Box<Self>, answered: Answered) {
         let result = match answered {
-            Answered::Value(value) => decode(&value).map_err(|error| Error::codec(T::NAME, "value", error)),
+            Answered::Value(value) => match value.decode() {
+                Ok(value) => Ok(value),
+                Err(Unread::Codec(error)) => Err(Error::codec(T::NAME, "value", error)),
+                Err(Unread::Gone(how)) => return self.died(how),
+            },
             Answered::Failed { error, .. } => Err(error),
             Answered::Refused(why) => Err(Error::in_task(ErrorKind::Lost(why), T::NAME)),
-            Answered::Died(how) => {
-                let crew = runtime::crew().filter(|crew| !crew.is_dismissed());
-                match crew {
-                    None => Err(Error::in_task(ErrorKind::Shutdown, T::NAME)),
-                    Some(crew) if self.attempt <= T::OPTIONS.retries => {
-                        self.attempt += 1;
-                        return crew.send_later(self);
-                    }
-                    Some(_) => {
-                        let died = ErrorKind::WorkerDied { how, attempt: self.attempt };
-                        Err(Error::in_task(died, T::NAME))
-                    }
-                }
-            }
+            Answered::Died(how) => return self.died(how),
         };
         self.promise.complete(Outcome(result));
         if let Some(crew) = runtime::crew() {
             crew.refill();
         }
+    }
+}
+
+impl<T: Task> Sent<T> {
+    /// Tries again, as often as it may.
+    fn died(mut self: Box<Self>, how: String) {
+        let error = match runtime::crew().filter(|crew| !crew.is_dismissed()) {
+            None => ErrorKind::Shutdown,
+            Some(crew) if self.attempt <= T::OPTIONS.retries => {
+                self.attempt += 1;
+                return crew.send_later(self);
+            }
+            Some(_) => ErrorKind::WorkerDied { how, attempt: self.attempt },
+        };
+        self.promise.complete(Outcome(Err(Error::in_task(error, T::NAME))));
     }
 }

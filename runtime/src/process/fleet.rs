@@ -4,6 +4,7 @@
 use super::crew::Crew;
 use super::lane::{Answered, CancelCall, Given, Lane, Waiting};
 use super::launch::{Worker, launch};
+use super::values::Values;
 use super::worker::Hello;
 use crate::control::{Leased, Packed, Run, tell_ended};
 use crate::error::{Error, ErrorKind};
@@ -42,11 +43,12 @@ pub(super) enum Request {
 }
 
 impl Fleet {
-    /// Starts the thread, which starts processes as they are needed, each set up by `hello`.
-    pub(crate) fn start(hello: Hello) -> Self {
+    /// Starts the thread, which starts processes as they are needed, each set up by `hello`, with access to `values`.
+    pub(crate) fn start(hello: Hello, values: Arc<Values>) -> Self {
         let (requests, queue) = channel();
         let manager = Manager {
             hello,
+            values,
             requests: requests.clone(),
             started: 0,
             crew: None,
@@ -98,6 +100,7 @@ fn refuse(task: &dyn Leased) {
 /// What the thread knows.
 struct Manager {
     hello: Hello,
+    values: Arc<Values>,
     requests: Sender<Request>,
     /// How many processes there were. Their own ids are used again by the system.
     started: u64,
@@ -154,7 +157,7 @@ impl Manager {
 
     fn launch(&mut self) -> io::Result<Worker> {
         self.started += 1;
-        launch(&self.hello, self.started)
+        launch(&self.hello, self.started, &self.values)
     }
 
     fn launch_member(&mut self) -> io::Result<Arc<Lane>> {
@@ -283,8 +286,10 @@ fn end(worker: Worker) {
     worker.attendant.join().expect("a lane's thread doesn't panic");
 }
 
-/// What a process holds of memory, in bytes.
+/// What a process holds of memory of its own, in bytes: what it shares with others, such as values, isn't its task's.
 fn resident_bytes(pid: u32) -> Option<u64> {
     let pages = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    pages.split(' ').nth(1)?.parse::<u64>().ok()?.checked_mul(rustix::param::page_size() as u64)
+    let mut pages = pages.split(' ').skip(1).map_while(|pages| pages.parse::<u64>().ok());
+    let (resident, shared) = (pages.next()?, pages.next()?);
+    resident.saturating_sub(shared).checked_mul(rustix::param::page_size() as u64)
 }

@@ -2,6 +2,7 @@
 
 use super::ring_end::RingEnd;
 use super::socket::Socket;
+use super::values::{Value, Values};
 use super::wire::{Garbled, Haste, Header, Kind, Outlet};
 use super::{FEW, Hello};
 use crate::control::Packed;
@@ -25,6 +26,9 @@ use std::task::Wake;
 pub(crate) struct Lane {
     outlet: Outlet,
     end: End,
+    /// Which of the driver's processes it is.
+    number: u64,
+    values: Arc<Values>,
     calls: Mutex<Calls>,
     under_way: AtomicUsize,
     /// How many threads the worker has for plain tasks, as it was told last.
@@ -64,7 +68,7 @@ pub(super) trait Waiting: Send {
 /// How a call in a worker process ended.
 pub(crate) enum Answered {
     /// With a value, encoded.
-    Value(Region),
+    Value(Value),
     /// With an error of the task.
     Failed { error: Error, retryable: bool },
     /// With the process, as said.
@@ -85,9 +89,10 @@ pub(super) struct Given {
 }
 
 impl Lane {
-    pub(super) fn new(outlet: Outlet, end: End) -> Arc<Self> {
+    /// A lane to the driver's process of that number, which has access to `values`.
+    pub(super) fn new(outlet: Outlet, end: End, number: u64, values: Arc<Values>) -> Arc<Self> {
         let (calls, under_way, threads) = (Mutex::default(), AtomicUsize::new(0), AtomicU32::new(0));
-        Arc::new(Self { outlet, end, calls, under_way, threads })
+        Arc::new(Self { outlet, end, number, values, calls, under_way, threads })
     }
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
@@ -194,20 +199,27 @@ impl Lane {
                 socket.close();
             }
         }
-        self.end(how());
+        let how = how();
+        if let End::Ring(end) = &self.end {
+            // Nothing comes any more that could name what the process has made.
+            end.finish(self, || self.values.sweep(self.number));
+        }
+        self.end(how);
     }
 
     pub(super) fn take(&self, header: Header, body: Region) {
-        let Some(call) = self.lock().remove(header.call) else { return };
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
-        call.answered(match header.kind {
-            Kind::Value => Answered::Value(body),
+        // Also where nobody waits for it: what a value names is this process's now, and goes with it.
+        let answered = match header.kind {
+            Kind::Value => Answered::Value(self.values.receive(body, self.number)),
             Kind::Died => Answered::Died(decode(&body).unwrap_or_else(|_| "has died".to_owned())),
             _ => match decode(&body) {
                 Ok(error) => Answered::Failed { error, retryable: header.flag },
                 Err(error) => Answered::Died(format!("sent an error that can't be read: {error}")),
             },
-        });
+        };
+        let Some(call) = self.lock().remove(header.call) else { return };
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        call.answered(answered);
     }
 
     fn end(&self, how: String) {

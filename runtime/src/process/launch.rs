@@ -4,6 +4,7 @@ use super::lane::{End, Lane};
 use super::node_reader::Posting;
 use super::output::{self, LastLines};
 use super::ring_end::RingEnd;
+use super::values::Values;
 use super::wire::Outlet;
 use super::worker::Hello;
 use super::{RING, role};
@@ -36,7 +37,7 @@ pub(super) struct Worker {
 ///
 /// # Errors
 /// What the system says: too many processes, no memory, no `/proc`.
-pub(super) fn launch(hello: &Hello, number: u64) -> io::Result<Worker> {
+pub(super) fn launch(hello: &Hello, number: u64, values: &Arc<Values>) -> io::Result<Worker> {
     let (Pair { sender, receiver, closer }, file) = Pair::create(RING_BYTES)?;
     let (reader, writer) = io::pipe()?;
     // The link names the program also after its file was replaced.
@@ -49,14 +50,15 @@ pub(super) fn launch(hello: &Hello, number: u64) -> io::Result<Worker> {
     // A worker on a node has one of its own.
     command.env_remove(Posting::VARIABLE);
     ring::inherit(&mut command, RING, file);
+    values.pass(&mut command);
     let child = command.spawn()?;
     drop(command);
     let pid = child.id();
 
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     let end = End::Ring(Box::new(RingEnd::new(receiver, closer.clone(), process)));
-    let lane = Lane::new(Outlet::ring(sender), end);
-    lane.greet(hello);
+    let lane = Lane::new(Outlet::ring(sender), end, number, values.clone());
+    lane.greet(&Hello { number, ..hello.clone() });
     let attended = lane.clone();
     let end = watch(child, reader, closer)?;
     let attend = move || attended.attend(|| end.recv().unwrap_or_else(|_| "is gone".into()));

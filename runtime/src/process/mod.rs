@@ -7,13 +7,14 @@
 //!  cell <- Leased::ended <- lane's thread <- ring: Value, Failed <--------+
 //!                                ^ the process's end, with its last lines: what is under way has died
 //! ```
-//! A worker dies with its driver: the system kills it with the thread that started it, and the ring closes.
+//! Large buffers don't go through the ring ([`values`]). A worker dies with its driver: the system kills it with the thread that started it, and the ring closes.
 
 mod crew;
 mod fleet;
 mod lane;
 mod launch;
 mod leased_call;
+mod lent;
 mod node_reader;
 mod output;
 mod relay;
@@ -21,6 +22,7 @@ mod ring_end;
 mod ring_reader;
 mod role;
 mod socket;
+mod values;
 mod watch;
 mod welcome;
 mod wire;
@@ -34,6 +36,7 @@ pub(crate) use leased_call::run_on;
 pub(crate) use node_reader::{Joined, Posting};
 pub(crate) use output::{LastLines, forward, say};
 pub(crate) use role::assign_worker;
+pub(crate) use values::{Unread, Values};
 pub(crate) use welcome::welcome;
 pub(crate) use worker::Hello;
 
@@ -44,6 +47,8 @@ const SPIN: Duration = Duration::from_micros(50);
 
 /// The variable by which a worker finds its ring.
 const RING: &str = "RAYLINE_RING";
+/// The variable by which it finds its socket to the driver's object store.
+const STORE: &str = "RAYLINE_STORE";
 
 /// With fewer calls under way each message leaves at once, as somebody waits for it; with more it may wait for others.
 const FEW: usize = 4;

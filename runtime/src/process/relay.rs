@@ -48,7 +48,7 @@ impl Leased for Relayed {
         self.worker.answer(
             self.call,
             match answered {
-                Answered::Value(value) => Answer::Value(value),
+                Answered::Value(value) => Answer::Value(value.into_body()),
                 Answered::Failed { error, retryable } => Answer::Failed { error, retryable },
                 Answered::Died(how) => Answer::Died(how),
                 Answered::Refused(why) => {

@@ -79,6 +79,13 @@ impl RingEnd {
         self.closer.close();
     }
 
+    /// Takes what a process has left that is gone, and does `then` before anybody else looks.
+    pub(super) fn finish(&self, lane: &Lane, then: impl FnOnce()) {
+        let mut inbox = self.lock_inbox();
+        self.receive(lane, &mut inbox);
+        then();
+    }
+
     fn lock_inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,6 +4,7 @@ use super::Hello;
 use super::lane::{End, Lane};
 use super::node_reader::Joined;
 use super::socket::Socket;
+use super::values::Values;
 use super::wire::{Kind, Outlet};
 use rayline_store::decode;
 use rayline_transport::tcp::Stream;
@@ -17,7 +18,9 @@ pub(crate) fn welcome(stream: Stream, hello: &Hello) -> Option<(Joined, Arc<Lane
         socket.close();
         return None;
     };
-    let lane = Lane::new(Outlet::Socket(socket.clone()), End::Socket(socket));
-    lane.greet(&Hello { cpus: joined.cpus, ..hello.clone() });
+    // Their bytes are sent: no memory is shared with another node.
+    let values = Values::new(0);
+    let lane = Lane::new(Outlet::Socket(socket.clone()), End::Socket(socket), 0, values);
+    lane.greet(&Hello { cpus: joined.cpus, object_store_bytes: 0, ..hello.clone() });
     Some((joined, lane))
 }

@@ -1,6 +1,7 @@
 //! A worker process: runs what its driver sends, until the driver closes the ring or is gone.
 
 use super::lane::Given;
+use super::lent::Upstream;
 use super::node_reader::{self, Posting};
 use super::relay::relay;
 use super::ring_reader::RingReader;
@@ -24,7 +25,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{Write, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What a worker is told first.
 #[derive(Clone, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub(crate) struct Hello {
     pub(crate) cpus: u32,
     pub(crate) threads_max: usize,
     pub(crate) stack_bytes: usize,
+    pub(crate) object_store_bytes: u64,
+    /// Which of its driver's processes it is, from 1.
+    pub(crate) number: u64,
 }
 
 /// The body of a worker process. `is_wanted` tells whether its driver is still there.
@@ -69,6 +73,8 @@ pub(super) struct Worker {
     outlet: Outlet,
     /// From the driver's first message on.
     runtime: Mutex<Option<crate::Runtime>>,
+    /// From then on, too.
+    upstream: OnceLock<Upstream>,
     running: Mutex<HashMap<u64, Arc<Cancellation>>>,
 }
 
@@ -85,7 +91,7 @@ pub(super) enum Told {
 
 impl Worker {
     pub(super) fn new(outlet: Outlet) -> Arc<Self> {
-        Arc::new(Self { outlet, runtime: Mutex::new(None), running: Mutex::default() })
+        Arc::new(Self { outlet, runtime: Mutex::new(None), upstream: OnceLock::new(), running: Mutex::default() })
     }
 
     fn lock_running(&self) -> MutexGuard<'_, HashMap<u64, Arc<Cancellation>>> {
@@ -109,10 +115,7 @@ impl Worker {
     /// What is wrong with the driver, in words.
     pub(super) fn take(self: &Arc<Self>, header: Header, body: Region) -> Result<Told, String> {
         match header.kind {
-            Kind::Hello => {
-                let runtime = start(&body)?;
-                *self.runtime.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime);
-            }
+            Kind::Hello => self.start(&body)?,
             Kind::Run => match Call::new(self.clone(), header, body) {
                 Ok(call) if header.flag => relay(call),
                 Ok(call) => {
@@ -129,6 +132,19 @@ impl Worker {
             Kind::Joined | Kind::Value | Kind::Failed | Kind::Died => return Err("the driver sent an answer".into()),
         }
         Ok(Told::Done)
+    }
+
+    fn start(&self, hello: &Region) -> Result<(), String> {
+        let hello: Hello = decode(hello).map_err(|error| error.to_string())?;
+        if hello.fingerprint != registry::fingerprint() {
+            return Err("the driver runs another program: its tasks have other names".into());
+        }
+        self.upstream.get_or_init(|| Upstream::inherit(hello.number));
+        let config = Config::default().cpus(hello.cpus).threads_max(hello.threads_max).stack(hello.stack_bytes);
+        let runtime = crate::init_with(config.object_store(hello.object_store_bytes).embedded());
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        *self.runtime.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime);
+        Ok(())
     }
 
     fn cancel(&self, call: u64) {
@@ -163,15 +179,6 @@ pub(super) fn share_out(calls: VecDeque<Call>) {
     }
     let pool = runtime::pool();
     calls.into_iter().for_each(|call| drop(pool.submit((), call)));
-}
-
-fn start(hello: &Region) -> Result<crate::Runtime, String> {
-    let hello: Hello = decode(hello).map_err(|error| error.to_string())?;
-    if hello.fingerprint != registry::fingerprint() {
-        return Err("the driver runs another program: its tasks have other names".into());
-    }
-    let config = Config::default().cpus(hello.cpus).threads_max(hello.threads_max).stack(hello.stack_bytes);
-    crate::init_with(config.embedded()).map_err(|error| error.to_string())
 }
 
 /// One attempt of a task.
@@ -227,8 +234,9 @@ impl Function<()> for Call {
 
     fn call(self, (): ()) -> Unwatched {
         let Self { worker, header, entry, args, given, .. } = self;
+        let lent = worker.upstream.get().expect("a call comes after the greeting").lend();
         let run = || match entry.run {
-            Some(run) => assigned(&given, || run(&args, header.attempt)),
+            Some(run) => assigned(&given, || run(&args, header.attempt, &lent)),
             None => Answer::Failed { error: Error::unregistered(), retryable: false },
         };
         // The task's own panics are caught within; these are of how its values are encoded.
@@ -239,6 +247,9 @@ impl Function<()> for Call {
         drop(args);
         if header.given_bytes > 0 {
             runtime::control().guest(false);
+        }
+        if matches!(answer, Answer::Value(_)) {
+            lent.give_away();
         }
         worker.answer(header.call, answer);
         Unwatched

@@ -41,6 +41,7 @@ compile_error!("buffers travel as they lie in memory, and that must be little en
 mod buf;
 mod codec;
 mod element;
+mod memory;
 mod region;
 mod region_mut;
 pub mod shm;
@@ -48,7 +49,10 @@ mod sync;
 mod tensor;
 
 pub use buf::{Buf, ViewError};
-pub use codec::{CodecError, LEVELS_MAX, Plan, decode, decode_copied, encode, plan};
+pub use codec::{
+    Carrier, CodecError, ImportError, LEVELS_MAX, NAME_BYTES_MAX, NAMED_BYTES_MIN, Name, Names, Plan, decode,
+    decode_copied, decode_with, encode, encode_with, names, plan,
+};
 pub use element::Element;
 pub use region::Region;
 pub use region_mut::RegionMut;

@@ -1,7 +1,8 @@
 //! Immutable bytes that stay where they are.
 
-use crate::ViewError;
+use crate::memory::{Keep, Memory};
 use crate::region_mut::RegionMut;
+use crate::{Name, ViewError};
 use std::any::Any;
 use std::fmt;
 use std::ops::{Bound, Deref, Range, RangeBounds};
@@ -22,9 +23,6 @@ pub struct Region {
     len: usize,
     keep: Keep,
 }
-
-/// What keeps memory alive: a vector, a mapping. Nothing needs to where there are no bytes.
-pub(crate) type Keep = Option<Arc<dyn Any + Send + Sync>>;
 
 // SAFETY: by REG-1 the bytes are never written while a region lives, so threads may share them; `keep` is
 // `Send + Sync`.
@@ -49,19 +47,25 @@ impl Region {
     /// If `start` is no multiple of [`Region::ALIGN`].
     ///
     /// # Safety
-    /// As long as a clone of `owner` lives, the bytes must be readable and initialized, and neither change nor move:
-    /// not by this process, nor by another that maps the same memory.
-    pub unsafe fn from_raw_parts(start: NonNull<u8>, len: usize, owner: Arc<dyn Any + Send + Sync>) -> Self {
+    /// Until `owner` is dropped, the bytes must be readable and initialized, and neither change nor move: not by this
+    /// process, nor by another that maps the same memory.
+    pub unsafe fn from_raw_parts<O: Any + Send + Sync>(start: NonNull<u8>, len: usize, owner: O) -> Self {
         assert!(start.addr().get().is_multiple_of(Self::ALIGN), "a region begins at a multiple of {}", Self::ALIGN);
-        Self { start, len, keep: Some(owner) }
+        // SAFETY: MEM-1 is what the caller promises.
+        Self { start, len, keep: Some(Arc::new(unsafe { Memory::new(start, len, owner) })) }
     }
 
-    /// The bytes of `memory` in `range`, which begins at a multiple of [`Region::ALIGN`] in memory.
-    pub(crate) fn within(memory: Vec<u8>, range: Range<usize>) -> Self {
-        let memory = Arc::new(memory);
-        let bytes = &memory[range];
-        debug_assert!(bytes.as_ptr().addr().is_multiple_of(Self::ALIGN));
-        Self { start: NonNull::from(bytes).cast(), len: bytes.len(), keep: Some(memory) }
+    /// The bytes of `memory` in `range`, which begins at a multiple of [`Region::ALIGN`] in memory. `names` live as long
+    /// as they do.
+    pub(crate) fn within(memory: Vec<u8>, range: Range<usize>, names: Vec<Name>) -> Self {
+        let (start, len) = (NonNull::from(&memory[range.clone()]).cast(), range.len());
+        // SAFETY: the vector's memory stays where it is, and nobody has it who could write it.
+        unsafe {
+            match names.is_empty() {
+                true => Self::from_raw_parts(start, len, memory),
+                false => Self::from_raw_parts(start, len, (memory, names)),
+            }
+        }
     }
 
     /// The bytes in `range` as a region that shares this one's memory.
@@ -137,9 +141,9 @@ mod tests {
 
     fn mapped() -> (Region, Arc<AtomicBool>) {
         let dropped = Arc::new(AtomicBool::new(false));
-        let mapping = Arc::new(Mapping(std::array::from_fn(|i| i as u8), dropped.clone()));
+        let mapping = Box::new(Mapping(std::array::from_fn(|i| i as u8), dropped.clone()));
         let start = NonNull::from(&mapping.0).cast();
-        // SAFETY: nobody writes the array, and the region keeps the `Arc` it is in.
+        // SAFETY: nobody writes the array, and the region keeps the box it is in.
         (unsafe { Region::from_raw_parts(start, 256, mapping) }, dropped)
     }
 
@@ -181,7 +185,7 @@ mod tests {
     #[should_panic(expected = "multiple of 64")]
     fn memory_of_another_alignment_is_refused() {
         let (region, _) = mapped();
-        let owner = Arc::new(region.clone());
+        let owner = region.clone();
         // SAFETY: within `region`, which `owner` keeps.
         unsafe { Region::from_raw_parts(NonNull::from(&region[8..]).cast(), 8, owner) };
     }

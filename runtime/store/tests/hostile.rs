@@ -10,9 +10,13 @@ mod samples;
 use model::Node;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use rayline_store::{Buf, CodecError, Region, RegionMut, Tensor, decode, decode_copied, encode, plan};
+use rayline_store::{
+    Buf, Carrier, CodecError, ImportError, Name, Region, RegionMut, Tensor, decode, decode_copied, decode_with, encode,
+    encode_with, names, plan,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -116,6 +120,63 @@ fn smoke_of_the_fuzz_target() {
         accepted += u64::from(any_bytes::check(&region).is_ok());
     }
     assert!((CASES / 50..CASES).contains(&accepted), "{accepted} accepted: the mutations are too mild or too wild");
+}
+
+/// Gives each buffer its number as a name.
+#[derive(Default)]
+struct Numbered(RefCell<Vec<Buf<u8>>>);
+
+impl Carrier for Numbered {
+    fn export(&self, buffer: &Buf<u8>) -> Option<Name> {
+        let mut buffers = self.0.borrow_mut();
+        buffers.push(buffer.clone());
+        Some(Name::new(&[1, buffers.len() as u8 - 1], Arc::new(())))
+    }
+
+    fn import(&self, name: &[u8]) -> Result<Buf<u8>, ImportError> {
+        match name {
+            [1, number] => self.0.borrow().get(usize::from(*number)).cloned().ok_or(ImportError::Gone),
+            _ => Err(ImportError::Unreadable),
+        }
+    }
+}
+
+#[test]
+fn mutated_names_are_harmless() {
+    type Value = Vec<(u8, Buf<u8>, Tensor<f64>)>;
+    let (carrier, large) = (Numbered::default(), Buf::from(vec![7_u8; 200_000]));
+    let tensor = Tensor::from(Buf::from(vec![1.0_f64; 20_000]));
+    let value: Value = vec![(1, large.clone(), tensor.clone()), (2, large.slice(1..), tensor)];
+    let region = encode_with(&value, &carrier).unwrap();
+    assert_eq!((names(&region).count(), decode_with(&region, &carrier)), (4, Ok(value)));
+    assert_eq!(decode::<Value>(&region), Err(CodecError::NoCarrier));
+    assert_eq!(decode_copied::<Value>(&region), Err(CodecError::NoCarrier));
+    let (mut random, mut refused) = (Random(7042), 0);
+    for _ in 0..20_000 {
+        let region = changed(&region, |bytes| mutate(bytes, &mut random));
+        let most = held_most(|| refused += u32::from(decode_with::<Value>(&region, &carrier).is_err()));
+        assert!(most <= 1024 + 2 * region.len() * size_of::<(u8, Buf<u8>, Tensor<f64>)>(), "held {most}");
+        assert!(names(&region).count() <= region.len() / 8);
+    }
+    assert!((1000..20_000).contains(&refused), "{refused} refused");
+}
+
+#[test]
+fn names_are_read_by_what_takes_bytes_too() {
+    let carrier = Numbered::default();
+    let region = encode_with(&Buf::from(vec![7_u8; 200_000]), &carrier).unwrap();
+    let bytes: serde_bytes::ByteBuf = decode_with(&region, &carrier).unwrap();
+    assert_eq!((bytes.len(), bytes[199_999]), (200_000, 7));
+    let odd: Result<Buf<u64>, _> =
+        decode_with(&encode_with(&Buf::from(vec![7_u8; 200_001]), &carrier).unwrap(), &carrier);
+    assert!(matches!(odd, Err(CodecError::View(_))), "{odd:?}");
+}
+
+#[test]
+fn a_buffer_of_a_vector_is_one_small_allocation() {
+    let vec = vec![1_u8; 1 << 20];
+    let most = held_most(|| drop(Buf::from(vec)));
+    assert!((1..=96).contains(&most), "held {most}");
 }
 
 /// Changes a few bytes, most of them in front, where the lengths are.

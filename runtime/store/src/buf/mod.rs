@@ -2,7 +2,8 @@
 
 mod serial;
 
-use crate::region::{Keep, bounds};
+use crate::memory::{Keep, Memory};
+use crate::region::bounds;
 use crate::{Element, Region};
 use std::fmt;
 use std::mem;
@@ -92,6 +93,20 @@ impl<T: Element> Buf<T> {
         Ok(Self { start: NonNull::from(elements).cast(), len: elements.len(), keep: region.keep().clone() })
     }
 
+    /// The elements that `bytes` hold, as a buffer that shares their memory.
+    ///
+    /// # Errors
+    /// [`ViewError::Misaligned`], [`ViewError::Fraction`] and [`ViewError::Invalid`].
+    pub(crate) fn of_bytes(bytes: &Buf<u8>) -> Result<Self, ViewError> {
+        let Some(memory) = bytes.keep().as_ref().filter(|_| !bytes.is_empty()) else { return Ok(Self::default()) };
+        let start = memory.range_of(bytes).start;
+        if !bytes.as_ptr().addr().is_multiple_of(align_of::<T>()) {
+            return Err(ViewError::Misaligned { start, align: align_of::<T>() });
+        }
+        let elements = whole::<T>(bytes).and_then(|bytes| T::cast(bytes).ok_or_else(invalid::<T>))?;
+        Ok(Self { start: NonNull::from(elements).cast(), len: elements.len(), keep: bytes.keep.clone() })
+    }
+
     /// A buffer with a copy of the elements in `bytes`, which may lie at any address.
     ///
     /// # Errors
@@ -125,10 +140,14 @@ impl<T: Element> Buf<T> {
         Buf { start: NonNull::from(bytes).cast(), len: bytes.len(), keep: self.keep.clone() }
     }
 
+    pub(crate) fn keep(&self) -> &Keep {
+        &self.keep
+    }
+
     /// The vector that the buffer was made from, if this is the only buffer of it and of all its elements.
     fn take_vec(&mut self) -> Option<Vec<T>> {
         let all: *const [T] = &**self;
-        let vec = Arc::get_mut(self.keep.as_mut()?)?.downcast_mut::<Vec<T>>()?;
+        let vec = Arc::get_mut(self.keep.as_mut()?)?.owner_mut::<Vec<T>>()?;
         ptr::eq(vec.as_slice(), all).then(|| mem::take(vec))
     }
 }
@@ -168,8 +187,11 @@ impl<T: Element> From<Vec<T>> for Buf<T> {
         if vec.is_empty() {
             return Self::default();
         }
-        let vec = Arc::new(vec);
-        Self { start: NonNull::from(vec.as_slice()).cast(), len: vec.len(), keep: Some(vec) }
+        let (start, len) = (NonNull::from(vec.as_slice()), vec.len());
+        // SAFETY: the vector's memory stays where it is, nobody has it who could write it, and an element has no bytes
+        // that aren't initialized (`NoUninit`).
+        let memory = unsafe { Memory::new(start.cast(), size_of_val(vec.as_slice()), vec) };
+        Self { start: start.cast(), len, keep: Some(Arc::new(memory)) }
     }
 }
 

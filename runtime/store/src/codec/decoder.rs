@@ -1,8 +1,8 @@
 //! From in-band bytes and segments to serde values.
 
 use super::error::Failure;
-use super::header::{Header, Segments, split};
-use super::{CodecError, LEVELS_MAX, same};
+use super::header::{Header, Place, Segments, split};
+use super::{Carrier, CodecError, LEVELS_MAX, same};
 use crate::{Buf, Element, Region};
 use serde::de::value::U32Deserializer;
 use serde::de::{
@@ -30,6 +30,8 @@ pub(crate) struct Decoder<'de> {
     bytes: &'de [u8],
     /// What it is in, if buffers may become views.
     region: Option<&'de Region>,
+    /// Finds buffers by their names.
+    carrier: Option<&'de dyn Carrier>,
     /// The in-band part that is left.
     left: &'de [u8],
     /// Where the in-band part ends in `bytes`.
@@ -43,10 +45,14 @@ pub(crate) struct Decoder<'de> {
 
 impl<'de> Decoder<'de> {
     /// A decoder of `bytes`, which are all of `region` if there is one.
-    pub(super) fn new(bytes: &'de [u8], region: Option<&'de Region>) -> Result<Self, CodecError> {
+    pub(super) fn new(
+        bytes: &'de [u8],
+        region: Option<&'de Region>,
+        carrier: Option<&'de dyn Carrier>,
+    ) -> Result<Self, CodecError> {
         let Header { in_band, segments } = Header::parse(bytes)?;
         let (in_band_end, left) = (in_band.end, &bytes[in_band]);
-        Ok(Self { bytes, region, left, in_band_end, segments, levels: 0, announced_left: left.len() })
+        Ok(Self { bytes, region, carrier, left, in_band_end, segments, levels: 0, announced_left: left.len() })
     }
 
     /// The value, which must be all there is.
@@ -62,16 +68,24 @@ impl<'de> Decoder<'de> {
     }
 
     fn buffer<T: Element>(&mut self) -> Result<Buf<T>, Failure> {
-        let range = self.buffer_range()?;
+        let Place { range, is_name } = self.place()?;
         let buf = match self.region {
+            _ if is_name => Buf::of_bytes(&self.import(range)?),
             Some(region) => Buf::view(region, range),
             None => Buf::copied(&self.bytes[range]),
         };
         Ok(buf.map_err(CodecError::from)?)
     }
 
-    /// Where the bytes of the next buffer lie in the encoding.
-    fn buffer_range(&mut self) -> Result<Range<usize>, Failure> {
+    /// The buffer whose name lies at `range`.
+    #[cold]
+    fn import(&self, range: Range<usize>) -> Result<Buf<u8>, Failure> {
+        let carrier = self.carrier.ok_or(CodecError::NoCarrier)?;
+        Ok(carrier.import(&self.bytes[range]).map_err(CodecError::from)?)
+    }
+
+    /// Where the next buffer lies in the encoding.
+    fn place(&mut self) -> Result<Place, Failure> {
         if self.flag("the place of a buffer")? {
             return self.segments.next().ok_or_else(|| CodecError::MissingSegment.into());
         }
@@ -81,12 +95,7 @@ impl<'de> Decoder<'de> {
         self.take(padding as u64)?;
         let start = self.position();
         self.take(len)?;
-        Ok(start..self.position())
-    }
-
-    fn bytes(&mut self) -> Result<&'de [u8], Failure> {
-        let range = self.buffer_range()?;
-        Ok(&self.bytes[range])
+        Ok(Place { range: start..self.position(), is_name: false })
     }
 
     fn str(&mut self) -> Result<&'de str, Failure> {
@@ -221,7 +230,11 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
-        visitor.visit_borrowed_bytes(self.bytes()?)
+        let Place { range, is_name } = self.place()?;
+        if is_name {
+            return visitor.visit_bytes(&self.import(range)?);
+        }
+        visitor.visit_borrowed_bytes(&self.bytes[range])
     }
 
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {

@@ -1,6 +1,7 @@
 //! From serde values to in-band bytes and segments.
 
 use super::error::Failure;
+use super::plan::Segment;
 use super::{CodecError, INLINE_BYTES_MAX, LEVELS_MAX, same};
 use crate::{Buf, Element};
 use serde::ser::{
@@ -23,7 +24,7 @@ pub(crate) fn encode_buffer<T: Element, S: Serializer>(
 /// The serializer: `&mut Encoder`.
 pub(crate) struct Encoder {
     in_band: Vec<u8>,
-    segments: Vec<Buf<u8>>,
+    segments: Vec<Segment>,
     levels: u32,
 }
 
@@ -35,7 +36,7 @@ impl Encoder {
     }
 
     /// The in-band part, and the segments.
-    pub(super) fn finish(self) -> (Vec<u8>, Vec<Buf<u8>>) {
+    pub(super) fn finish(self) -> (Vec<u8>, Vec<Segment>) {
         (self.in_band, self.segments)
     }
 
@@ -44,7 +45,7 @@ impl Encoder {
             return self.put_bytes(buf.as_bytes());
         }
         self.put([1]);
-        self.segments.push(buf.to_bytes());
+        self.segments.push(Segment::Bytes(buf.to_bytes()));
     }
 
     /// Bytes in band.

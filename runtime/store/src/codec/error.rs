@@ -1,5 +1,6 @@
 //! Why a value can't be encoded or decoded.
 
+use super::carrier::ImportError;
 use crate::ViewError;
 use std::fmt::{self, Display};
 use std::str::Utf8Error;
@@ -59,6 +60,18 @@ pub enum CodecError {
     /// More buffers refer to segments than there are segments.
     #[error("a buffer refers to a segment behind the last")]
     MissingSegment,
+    /// The header announces a name that no carrier gives.
+    #[error("a name has 1 to 64 bytes, and one of {found} is announced")]
+    NameLength {
+        /// How long it would be, in bytes.
+        found: u64,
+    },
+    /// A buffer is named, and the bytes are decoded without a carrier.
+    #[error("a buffer is named in place of copied, and whoever decodes knows no names")]
+    NoCarrier,
+    /// The carrier has no buffer of a name.
+    #[error("a buffer is named, but {0}")]
+    Import(#[from] ImportError),
     /// A byte that can only be 0 or 1 is neither.
     #[error("{found} can't stand for {what}: only 0 and 1 do")]
     Flag {

@@ -1,7 +1,8 @@
 //! What an encoding begins with, and where its parts lie.
 
-use super::CodecError;
+use super::{CodecError, NAME_BYTES_MAX};
 use crate::Region;
+use std::fmt;
 use std::ops::Range;
 
 const MAGIC: [u8; 3] = *b"RLV";
@@ -9,6 +10,8 @@ const VERSION: u8 = 1;
 /// The header without the lengths of the segments, in bytes.
 const FIXED_BYTES: usize = 16;
 const LENGTH_BYTES: usize = 8;
+/// The bit of a segment's length that says that it is a name. No buffer is as long.
+pub(super) const IS_NAME: u64 = 1 << 63;
 
 /// Where the parts of an encoding lie in it, in bytes from its start. All of it has been checked: the in-band part and
 /// the segments lie within, follow one another, and end where the encoding ends.
@@ -42,6 +45,41 @@ impl<'a> Header<'a> {
     }
 }
 
+/// Where the bytes of a buffer lie in an encoding, or their name.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) range: Range<usize>,
+    pub(crate) is_name: bool,
+}
+
+/// The names in an encoding: what [`names`](super::names) gives.
+pub struct Names<'a> {
+    bytes: &'a [u8],
+    segments: Segments<'a>,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        let segments = Header::parse(bytes).map(|header| header.segments);
+        Self { bytes, segments: segments.unwrap_or(Segments { lengths: &[], end: 0 }) }
+    }
+}
+
+impl<'a> Iterator for Names<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let place = std::iter::from_fn(|| self.segments.next()).find(|place| place.is_name)?;
+        Some(&self.bytes[place.range])
+    }
+}
+
+impl fmt::Debug for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Names(of {} segments)", self.segments.len())
+    }
+}
+
 /// Segments that haven't been read yet.
 pub(crate) struct Segments<'a> {
     lengths: &'a [[u8; LENGTH_BYTES]],
@@ -56,20 +94,25 @@ impl Segments<'_> {
     }
 
     /// Where the next one lies.
-    pub(crate) fn next(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn next(&mut self) -> Option<Place> {
         let (&length, rest) = self.lengths.split_first()?;
+        let length = u64::from_le_bytes(length);
         let start = align_up(self.end);
         self.lengths = rest;
-        self.end = start + usize::try_from(u64::from_le_bytes(length)).expect("checked by `check`");
-        Some(start..self.end)
+        self.end = start + usize::try_from(length & !IS_NAME).expect("checked by `check`");
+        Some(Place { range: start..self.end, is_name: length & IS_NAME != 0 })
     }
 
-    /// Whether they end where the encoding ends.
+    /// Whether they end where the encoding ends, and names are as long as names may be.
     fn check(&self, encoding_bytes: usize) -> Result<(), CodecError> {
         let align = Region::ALIGN as u64;
         let mut end = self.end as u64;
         for &length in self.lengths {
-            let length = u64::from_le_bytes(length);
+            let announced = u64::from_le_bytes(length);
+            let length = announced & !IS_NAME;
+            if announced != length && !(1..=NAME_BYTES_MAX as u64).contains(&length) {
+                return Err(CodecError::NameLength { found: length });
+            }
             end = end.checked_next_multiple_of(align).and_then(|start| start.checked_add(length)).unwrap_or(u64::MAX);
             if end > encoding_bytes as u64 {
                 break;
@@ -121,7 +164,7 @@ mod tests {
         let bytes = [&fixed(segments, in_band_bytes), rest].concat();
         let mut header = Header::parse(&bytes)?;
         let mut found = vec![header.in_band];
-        found.extend(std::iter::from_fn(|| header.segments.next()));
+        found.extend(std::iter::from_fn(|| header.segments.next()).map(|place| place.range));
         Ok(found)
     }
 
@@ -140,8 +183,20 @@ mod tests {
         assert_eq!(parse(2, 0, &[0; 8]), Err(CodecError::Truncated { needed: 16, left: 8 }));
         assert_eq!(parse(u32::MAX, 0, &[]), Err(CodecError::Truncated { needed: 8 * 0xffff_ffff, left: 0 }));
         assert_eq!(parse(0, usize::MAX, &[]), Err(CodecError::Truncated { needed: u64::MAX, left: 0 }));
-        assert_eq!(parse(1, 0, &[0xff; 8]), Err(CodecError::Length { announced: u64::MAX, found: 24 }));
+        let long = (u64::MAX >> 1).to_le_bytes();
+        assert_eq!(parse(1, 0, &long), Err(CodecError::Length { announced: (u64::MAX >> 1) + 64, found: 24 }));
         assert_eq!(parse(1, 0, &[0; 8]), Err(CodecError::Length { announced: 64, found: 24 }));
+    }
+
+    #[test]
+    fn names_are_told_apart_and_bounded() {
+        let announce = |length: u64| (IS_NAME | length).to_le_bytes();
+        let bytes = [&fixed(2, 0)[..], &1_u64.to_le_bytes(), &announce(3), &[0; 32], &[7; 64], b"abc"].concat();
+        assert_eq!(Names::of(&bytes).collect::<Vec<_>>(), [b"abc"]);
+        assert_eq!(Names::of(&bytes[1..]).count(), 0);
+        for found in [0, 65, u64::MAX >> 1] {
+            assert_eq!(parse(1, 0, &announce(found)), Err(CodecError::NameLength { found }));
+        }
     }
 
     #[test]

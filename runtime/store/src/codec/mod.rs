@@ -6,11 +6,12 @@
 //!  0      magic "RLV", version 1                     4 bytes
 //!  4      n, the number of segments                  u32
 //!  8      bytes of the in-band part                  u64
-//! 16      bytes of each segment                      n x u64
+//! 16      bytes of each segment; bit 63 set: a name    n x u64
 //! 16+8n   the in-band part
 //!         zeros up to a multiple of 64, segment 0
 //!         zeros up to a multiple of 64, segment 1    and so on; nothing after the last
 //! ```
+//! A segment is the bytes of a buffer, or a name of 1 to 64 bytes by which a [`Carrier`] finds them elsewhere.
 //! Where a segment begins follows from the lengths before it, so segments can't overlap or lie out of order. The whole
 //! must lie at a multiple of 64 in memory to be decoded as views; [`Region`] sees to that.
 //!
@@ -41,6 +42,7 @@
 //! `serde_json::Value` encode, but give [`CodecError::NotSelfDescribing`] when decoded, and
 //! `skip_serializing_if` gives [`CodecError::SkippedField`] when encoded.
 
+mod carrier;
 mod decoder;
 mod encoder;
 mod error;
@@ -48,7 +50,9 @@ mod header;
 mod plan;
 mod same;
 
+pub use carrier::{Carrier, ImportError, NAME_BYTES_MAX, NAMED_BYTES_MIN, Name};
 pub use error::CodecError;
+pub use header::Names;
 pub use plan::Plan;
 
 pub(crate) use decoder::decode_buffer;
@@ -77,7 +81,7 @@ pub(crate) const INLINE_BYTES_MAX: usize = 512;
 /// [`CodecError::TooDeep`], [`CodecError::SkippedField`], [`CodecError::TooManySegments`], or
 /// [`CodecError::Custom`] from a `Serialize` of the value.
 pub fn plan<T: Serialize + ?Sized>(value: &T) -> Result<Plan, CodecError> {
-    Plan::new(value)
+    Plan::new(value, None)
 }
 
 /// Encodes `value` into a region of its own: one allocation of the exact size, and one copy of each buffer.
@@ -91,6 +95,23 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Region, CodecError> {
     Ok(region.seal())
 }
 
+/// As [`encode`], with the large buffers that `carrier` gives names to named in place of copied. What they name is
+/// there at least as long as the region.
+///
+/// # Errors
+/// As [`plan`].
+pub fn encode_with<T: Serialize + ?Sized>(value: &T, carrier: &dyn Carrier) -> Result<Region, CodecError> {
+    let plan = Plan::new(value, Some(carrier))?;
+    let mut region = RegionMut::zeroed(plan.len());
+    plan.write_into(&mut region)?;
+    Ok(region.seal_with(plan.into_names()))
+}
+
+/// The names in an encoding, in its order; none in bytes that are no encoding.
+pub fn names(encoding: &[u8]) -> Names<'_> {
+    Names::of(encoding)
+}
+
 /// Decodes the value that `region` holds: exactly that, with nothing behind it. Buffers become views of the region;
 /// strings may borrow from it.
 ///
@@ -98,7 +119,15 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Region, CodecError> {
 /// Any bytes whatever give a value or a [`CodecError`]. Neither time nor memory exceeds what the size of the region
 /// justifies.
 pub fn decode<'de, T: Deserialize<'de>>(region: &'de Region) -> Result<T, CodecError> {
-    Decoder::new(region, Some(region))?.finish()
+    Decoder::new(region, Some(region), None)?.finish()
+}
+
+/// The same, with the buffers that have names found by `carrier`.
+///
+/// # Errors
+/// As [`decode`], and [`CodecError::Import`].
+pub fn decode_with<'de, T: Deserialize<'de>>(region: &'de Region, carrier: &'de dyn Carrier) -> Result<T, CodecError> {
+    Decoder::new(region, Some(region), Some(carrier))?.finish()
 }
 
 /// The same from bytes at any address, such as a part of a frame; buffers are copied out of them.
@@ -106,5 +135,5 @@ pub fn decode<'de, T: Deserialize<'de>>(region: &'de Region) -> Result<T, CodecE
 /// # Errors
 /// As [`decode`].
 pub fn decode_copied<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, CodecError> {
-    Decoder::new(bytes, None)?.finish()
+    Decoder::new(bytes, None, None)?.finish()
 }

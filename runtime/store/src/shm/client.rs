@@ -175,6 +175,16 @@ impl Client {
         Ok(false)
     }
 
+    /// Whether the two are clones of each other.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The keys of all objects that can be found.
+    pub(super) fn keys(&self) -> Vec<ObjectKey> {
+        self.0.shared.list().into_iter().filter_map(|object| object.key).collect()
+    }
+
     fn new(shared: Arc<Shared>, hello: Hello, link: Link) -> Self {
         let pins = Pins::new(hello.client, shared.table.geometry().slots);
         let heap = Mutex::new(Heap::default());
@@ -318,7 +328,7 @@ impl Inner {
     /// The region of a pinned object, which takes over the pin.
     fn region(self: &Arc<Self>, slot: u32, offset: usize, len: usize) -> Region {
         let start = self.shared.segment.reading(offset, len);
-        let pin = Arc::new(Pin { client: self.clone(), slot });
+        let pin = Pin { client: self.clone(), slot };
         // SAFETY: the object is sealed, so nobody writes it, and pinned as long as `pin` lives, so its memory isn't
         // given to another (SLOT-3); the mapping lives as long as the client that `pin` has.
         unsafe { Region::from_raw_parts(start, len, pin) }

@@ -7,6 +7,16 @@ use std::fmt;
 pub struct ObjectKey(pub [u8; 16]);
 
 impl ObjectKey {
+    /// That of the object number `serial` of a maker.
+    pub(crate) fn made(maker: u64, serial: u64) -> Self {
+        Self::from_words([maker, serial])
+    }
+
+    /// The maker, in a key made so.
+    pub(crate) fn maker(self) -> u64 {
+        self.words()[0]
+    }
+
     pub(crate) fn words(self) -> [u64; 2] {
         let both = u128::from_le_bytes(self.0);
         [both as u64, (both >> 64) as u64]

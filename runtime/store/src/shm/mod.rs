@@ -36,10 +36,16 @@ mod info;
 #[cfg(not(loom))]
 mod keeper;
 mod key;
+#[cfg(not(loom))]
+mod lent;
 #[cfg(all(test, loom))]
 mod loom_models;
 #[cfg(not(loom))]
+mod object;
+#[cfg(not(loom))]
 mod options;
+#[cfg(not(loom))]
+mod owned;
 #[cfg(not(loom))]
 mod pins;
 #[cfg(not(loom))]
@@ -68,7 +74,11 @@ pub use error::StoreError;
 pub use info::{ObjectInfo, ObjectState, Usage};
 pub use key::ObjectKey;
 #[cfg(not(loom))]
+pub use lent::LentObjects;
+#[cfg(not(loom))]
 pub use options::StoreOptions;
+#[cfg(not(loom))]
+pub use owned::OwnedObjects;
 #[cfg(not(loom))]
 pub use store::Store;
 #[cfg(not(loom))]

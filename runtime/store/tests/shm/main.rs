@@ -4,5 +4,6 @@
 
 mod basics;
 mod model;
+mod objects;
 mod process;
 mod spill;

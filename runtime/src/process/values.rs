@@ -1,0 +1,237 @@
+//! Large buffers between a driver and its worker processes: by name, in shared memory, not by bytes through the ring.
+//!
+//! ```text
+//!  driver                        store (the driver's)                     worker
+//!  encodes arguments:            object, made by 0     <----- view ------ decodes arguments
+//!   copies a buffer once ------>  ... until the buffer, and
+//!   or names the object           each call that names it, is gone
+//!
+//!  adopts what an answer names,  object, made by n     <----- copy ------ encodes the value,
+//!   then decodes: a view ------>  ... until it is dropped                 gives it away, sends
+//!  sweeps what n left when it dies
+//! ```
+//! Every object is the driver's from when its name is received; what a worker made and didn't hand over is found by the
+//! worker's number in its key once the worker is dead. So nobody acknowledges anything. A call that is sent again names
+//! the same objects. Where the store has no room, bytes go through the ring.
+
+use super::STORE;
+use rayline_store::shm::{OwnedObjects, Store, StoreError, StoreOptions, Usage};
+use rayline_store::{Buf, Carrier, CodecError, ImportError, Name, Region, decode, decode_with};
+use rayline_transport::ring;
+use serde::de::DeserializeOwned;
+use std::any::Any;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{env, fs, io};
+
+/// How long a buffer waits for room. To send its bytes instead costs less than long waits do.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// What a driver shares with its worker processes.
+pub(crate) struct Values {
+    bytes: u64,
+    state: Mutex<State>,
+}
+
+/// Unopened ---a process is started, or a large buffer encoded---> Open ---shutdown---> Closed; or Closed at once,
+/// where there can't be a store. Objects that the program still has live on.
+enum State {
+    Unopened,
+    Open(Arc<Opened>),
+    Closed,
+}
+
+struct Opened {
+    store: Store,
+    objects: OwnedObjects,
+}
+
+impl Values {
+    /// A store of so many bytes, which isn't made yet; 0 for none.
+    pub(crate) fn new(bytes: u64) -> Arc<Self> {
+        let state = if bytes > 0 { State::Unopened } else { State::Closed };
+        Arc::new(Self { bytes, state: Mutex::new(state) })
+    }
+
+    /// Gives the store up. What is in it stays until nobody views it.
+    pub(crate) fn close(&self) {
+        let state = std::mem::replace(&mut *self.lock(), State::Closed);
+        drop(state);
+    }
+
+    /// What is in use of the store; `None` where there is none.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        match &*self.lock() {
+            State::Open(opened) => Some(opened.store.usage()),
+            State::Unopened | State::Closed => None,
+        }
+    }
+
+    /// Has a worker that `command` starts find the store.
+    pub(super) fn pass(&self, command: &mut Command) {
+        match self.serve() {
+            Some(socket) => ring::inherit(command, STORE, socket),
+            // This process may be a worker itself, whose own is of no use to another.
+            None => drop(command.env_remove(STORE)),
+        }
+    }
+
+    /// The value that a worker has sent.
+    pub(super) fn receive(&self, body: Region, maker: u64) -> Value {
+        let has_names = rayline_store::names(&body).next().is_some();
+        let opened = has_names.then(|| self.opened()).flatten();
+        let adopted = opened.map(|opened| Adopted { _objects: opened.objects.adopt(&body, maker), opened });
+        Value { body, adopted }
+    }
+
+    /// Frees what a worker left that is dead, and of which no message is left.
+    pub(super) fn sweep(&self, maker: u64) {
+        let opened = match &*self.lock() {
+            State::Open(opened) => opened.clone(),
+            State::Unopened | State::Closed => return,
+        };
+        let objects = opened.objects.sweep(maker);
+        if objects > 0 {
+            tracing::debug!(maker, objects, "freed what a worker process left");
+        }
+    }
+
+    /// The worker's end of a new socket to the store; `None` where there is no store for it.
+    fn serve(&self) -> Option<OwnedFd> {
+        let opened = self.opened()?;
+        let served = UnixStream::pair().map_err(StoreError::from).and_then(|(near, far)| {
+            opened.store.serve(near)?;
+            Ok(far.into())
+        });
+        served.inspect_err(|error| tracing::warn!(%error, "a worker process has no object store")).ok()
+    }
+
+    fn opened(&self) -> Option<Arc<Opened>> {
+        let mut state = self.lock();
+        if matches!(*state, State::Unopened) {
+            *state = Opened::new(self.bytes).map_or(State::Closed, |opened| State::Open(Arc::new(opened)));
+        }
+        match &*state {
+            State::Open(opened) => Some(opened.clone()),
+            State::Unopened | State::Closed => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Carrier for Values {
+    fn export(&self, buffer: &Buf<u8>) -> Option<Name> {
+        named(self.opened()?.objects.export(buffer), buffer)
+    }
+
+    fn import(&self, name: &[u8]) -> Result<Buf<u8>, ImportError> {
+        self.opened().ok_or(ImportError::Gone)?.objects.import(name)
+    }
+}
+
+impl Opened {
+    /// A store, that spills where it may; `None`, and a warning, where there can't be one.
+    fn new(bytes: u64) -> Option<Self> {
+        let mut options = StoreOptions::new(usize::try_from(bytes).unwrap_or(usize::MAX));
+        // Nothing smaller than a buffer that is worth a name comes here; and most programs have few of these, so memory
+        // is touched when it is used.
+        options.objects_max = (options.bytes / (256 << 10)).clamp(4096, 1 << 15);
+        (options.patience, options.warm_bytes) = (PATIENCE, 0);
+        match spill_dir() {
+            Ok(dir) => options.spill_dirs.push(dir),
+            Err(error) => tracing::warn!(%error, "the object store has no folder to spill to"),
+        }
+        let store = Store::create(options.clone()).or_else(|error| {
+            tracing::warn!(%error, "the object store can't spill");
+            options.spill_dirs.clear();
+            Store::create(options)
+        });
+        let warned =
+            store.inspect_err(|error| tracing::warn!(%error, bytes, "no object store: large values are copied"));
+        warned.ok().map(|store| Self { objects: OwnedObjects::new(store.client()), store })
+    }
+}
+
+/// A folder of the user's alone, in the system's for temporary files.
+fn spill_dir() -> io::Result<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let dir = env::temp_dir().join(format!("rayline-{user}"));
+    match fs::DirBuilder::new().mode(0o700).create(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(&dir)?;
+    if found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0 {
+        return Ok(dir);
+    }
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} is open to others", dir.display())))
+}
+
+/// The name of a buffer. That it has none never fails a call: its bytes are sent.
+pub(super) fn named(name: Result<Option<Name>, StoreError>, buffer: &Buf<u8>) -> Option<Name> {
+    let bytes = buffer.len();
+    name.inspect_err(|error| tracing::debug!(%error, bytes, "a large buffer is sent as bytes")).ok().flatten()
+}
+
+/// A value as a worker sent it.
+pub(crate) struct Value {
+    body: Region,
+    /// Where it names objects.
+    adopted: Option<Adopted>,
+}
+
+/// The objects that a value names, until it is decoded and its buffers keep them.
+struct Adopted {
+    opened: Arc<Opened>,
+    _objects: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+/// Why a value that has come can't be read.
+pub(crate) enum Unread {
+    /// It is not of its type.
+    Codec(CodecError),
+    /// It names what isn't there any more, in words that follow "its worker process".
+    Gone(String),
+}
+
+impl Value {
+    /// The value as it came. Only of a worker that has no store, so that it names nothing.
+    pub(super) fn into_body(self) -> Region {
+        debug_assert!(self.adopted.is_none(), "what it names goes with it");
+        self.body
+    }
+
+    /// The value. Its large buffers are views of shared memory.
+    ///
+    /// # Errors
+    /// [`Unread`], each variant.
+    pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Unread> {
+        let value = match &self.adopted {
+            Some(adopted) => decode_with(&self.body, adopted),
+            None => decode(&self.body),
+        };
+        value.map_err(|error| match error {
+            error @ (CodecError::Import(ImportError::Gone | ImportError::Unavailable { .. })
+            | CodecError::NoCarrier) => Unread::Gone(format!("sent a value of which a part is missing: {error}")),
+            error => Unread::Codec(error),
+        })
+    }
+}
+
+impl Carrier for Adopted {
+    fn export(&self, buffer: &Buf<u8>) -> Option<Name> {
+        named(self.opened.objects.export(buffer), buffer)
+    }
+
+    fn import(&self, name: &[u8]) -> Result<Buf<u8>, ImportError> {
+        self.opened.objects.import(name)
+    }
+}
