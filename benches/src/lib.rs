@@ -1,5 +1,6 @@
 //! The benchmark suites: each metric is measured as `docs/src/measuring.md` says, and printed as one line of JSON.
 
+pub mod cluster;
 pub mod compare;
 pub mod core;
 pub mod metric;
@@ -25,6 +26,15 @@ pub struct Bench {
 
 /// All metrics, in the order in which they are measured.
 pub fn all() -> Vec<Bench> {
-    let suites = [core::BENCHES, process::BENCHES, rl::BENCHES, sim::BENCHES, store::BENCHES, transport::BENCHES];
+    let suites = [
+        core::BENCHES,
+        process::BENCHES,
+        cluster::BENCHES,
+        cluster::FAULTS,
+        rl::BENCHES,
+        sim::BENCHES,
+        store::BENCHES,
+        transport::BENCHES,
+    ];
     suites.into_iter().flatten().copied().collect()
 }

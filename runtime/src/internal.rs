@@ -1,13 +1,13 @@
 //! What the macros expand to. Not a public interface.
 
 pub use crate::actor::{
-    AsyncMutMethod, AsyncRefMethod, CheckpointOps, MutMethod, RefMethod, create, send_async_mut, send_async_ref,
-    send_mut, send_ref,
+    AsyncMutMethod, AsyncRefMethod, CheckpointOps, MutMethod, RefMethod, call_async_mut, call_async_ref, call_mut,
+    call_ref, create, host, send_async_mut, send_async_ref, send_mut, send_ref,
 };
 pub use crate::arg::{Arg, ArgList, IntoArg, Slots, owned, shared};
 pub use crate::data::Value;
 pub use crate::options::Declared;
-pub use crate::registry::{Answer, Entry, RunEncoded, TASKS};
+pub use crate::registry::{ACTORS, ActorEntry, Answer, Entry, METHODS, MethodEntry, RunEncoded, TASKS};
 pub use crate::stream::{Items, StreamTask, remote_stream};
 pub use crate::task::{Instance, Invocation, Parts, remote, remote_async, remote_parts, run_encoded};
 pub use linkme;

@@ -46,6 +46,11 @@ impl Declared {
     /// An actor: it holds no CPU, as its methods use the executor's.
     pub const ACTOR: Self = Self { cpu: 0.0, ..Self::TASK };
 
+    /// How many methods of an actor may overlap, and how many calls there are between two checkpoints.
+    pub(crate) const fn actor(&self) -> (usize, u64) {
+        (self.concurrency as usize, self.checkpoint_every)
+    }
+
     /// Whether a task runs on the fast path: it wants one CPU and nothing else, which every executor thread has, and
     /// its errors aren't retried.
     pub const fn is_plain(&self) -> bool {

@@ -120,19 +120,40 @@ fn dies() {
 }
 
 #[derive(Actor)]
+#[actor(restarts = 2, resources(license = 1))]
 struct Counter {
     count: u64,
 }
 
 #[methods]
 impl Counter {
-    pub fn new() -> Self {
-        Self { count: 0 }
+    pub fn new(start: u64) -> Result<Self, std::fmt::Error> {
+        if start == 99 {
+            return Err(std::fmt::Error);
+        }
+        Ok(Self { count: start })
     }
 
     pub fn add(&mut self, n: u64) -> u64 {
         self.count += n;
         self.count
+    }
+
+    pub fn place(&self) -> (u32, u32, u32) {
+        (context().node().0, id(), context().actor().map_or(0, |(_, life)| life))
+    }
+
+    pub async fn sleep(&self, millis: u64) -> u64 {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        self.count
+    }
+
+    pub fn panics(&mut self) {
+        panic!("on purpose");
+    }
+
+    pub fn aborts(&mut self) {
+        std::process::abort();
     }
 }
 
@@ -232,9 +253,65 @@ fn groups_are_placed_over_nodes_and_actors_live() {
     let places: Vec<u32> =
         (0..2).map(|bundle| place::call().place(group.bundle(bundle)).remote().get().unwrap().0).collect();
     assert_eq!(BTreeSet::from_iter(places), BTreeSet::from([1, 2]));
-    let counter = Counter::remote();
-    let counts: Vec<_> = (0..100).map(|_| counter.add(1)).collect();
-    assert_eq!(counts.last().unwrap().get().unwrap(), 100);
+}
+
+#[test]
+fn actors_live_on_nodes_and_take_calls_in_order() {
+    let cluster = Cluster::new("actors", 1);
+    let counter = Counter::remote(40);
+    let counts: Vec<_> = (0..500).map(|_| counter.add(1)).collect();
+    assert_eq!(counts.iter().map(|count| count.get().unwrap()).collect::<Vec<_>>(), (41..541).collect::<Vec<u64>>());
+    let (node, pid, life) = counter.place().get().unwrap();
+    assert!((node, life) == (2, 1) && pid != id(), "it is where its license is: {node}, {life}");
+    // A call waits for its arguments, and the next for it.
+    let slow = fib::remote(15);
+    let after = [counter.add(slow), counter.add(1)];
+    assert_eq!(after.map(|count| count.get().unwrap()), [540 + 610, 540 + 611]);
+    let begin = Instant::now();
+    let asleep: Vec<_> = (0..1).map(|_| counter.sleep(50)).collect();
+    assert!(asleep.iter().all(|count| count.get().unwrap() == 1151) && begin.elapsed() >= Duration::from_millis(50));
+    let shown = cluster.head.json(&["list", "actors", "--json"]);
+    assert_eq!((&shown[0]["state"], &shown[0]["node"]), (&"alive".into(), &"n2".into()), "{shown}");
+    drop(counter);
+    let begin = Instant::now();
+    while cluster.head.json(&["list", "actors", "--json"])[0]["state"] != "dead" {
+        assert!(begin.elapsed() < SOON, "an actor that nobody refers to lives on");
+    }
+    let failed = Counter::remote(99).add(1).get().unwrap_err();
+    assert!(
+        matches!(failed.kind(), ErrorKind::ActorDied { .. }) && failed.root().to_string().contains("Counter"),
+        "{failed}"
+    );
+}
+
+#[test]
+fn actors_begin_again_and_their_waiting_calls_go_on() {
+    let _cluster = Cluster::new("restarts", 1);
+    let counter = Counter::remote(0);
+    assert_eq!(counter.add(5).get().unwrap(), 5);
+    let (_, first, _) = counter.place().get().unwrap();
+    let (crash, after) = (counter.panics(), counter.add(1));
+    let crashed = crash.get().unwrap_err();
+    assert!(crashed.is_panic() && crashed.to_string().contains("on purpose"), "{crashed}");
+    assert_eq!(after.get().unwrap(), 1, "what had not begun runs in the next life");
+    let (_, second, life) = counter.place().get().unwrap();
+    assert_eq!((second, life), (first, 2));
+    let aborted = counter.aborts().get().unwrap_err();
+    assert!(matches!(aborted.kind(), ErrorKind::WorkerDied { .. }), "{aborted}");
+    let begin = Instant::now();
+    let third = loop {
+        // A call that was on its way when the worker died fails.
+        match counter.place().get_timeout(SOON) {
+            Ok((_, pid, life)) => break (pid, life),
+            Err(error) => assert!(begin.elapsed() < SOON, "{error}"),
+        }
+    };
+    assert!(third.0 != first && third.1 == 3, "{third:?}");
+    counter.kill();
+    let begin = Instant::now();
+    while !matches!(counter.add(1).get(), Err(error) if matches!(error.kind(), ErrorKind::ActorDied { .. })) {
+        assert!(begin.elapsed() < SOON, "a killed actor answers");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
+use rayline_benches::cluster::{self, BENCHES as CLUSTER, FAULTS};
 use rayline_benches::core::BENCHES as CORE;
 use rayline_benches::process::BENCHES as PROCESS;
 use rayline_benches::rl::BENCHES as RL;
@@ -9,6 +10,7 @@ use rayline_benches::sim::BENCHES as SIM;
 use rayline_benches::store::BENCHES as STORE;
 use rayline_benches::transport::BENCHES as TRANSPORT;
 use rayline_benches::{Bench, all, compare, probe, store};
+use std::net::SocketAddr;
 use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +47,16 @@ enum Command {
         /// Metrics to measure; all where none is named
         metrics: Vec<String>,
     },
+    /// A driver and nodes on one machine, over loopback
+    Cluster {
+        /// Metrics to measure; all where none is named
+        metrics: Vec<String>,
+    },
+    /// What deaths of workers and nodes cost
+    Faults {
+        /// Metrics to measure; all where none is named
+        metrics: Vec<String>,
+    },
     /// Simulators and training
     Rl {
         /// Metrics to measure; all where none is named
@@ -78,6 +90,8 @@ enum Command {
     Probe,
     #[command(hide = true, name = "probe-store")]
     ProbeStore { socket: PathBuf },
+    #[command(hide = true, name = "probe-daemon")]
+    ProbeDaemon { folder: PathBuf, cpus: u32, head: Option<SocketAddr>, secret: Option<PathBuf> },
 }
 
 fn main() -> ExitCode {
@@ -94,6 +108,8 @@ fn obey(args: Args) -> Result<()> {
     match args.command {
         Command::Core { metrics } => run(CORE, &metrics, args.reps),
         Command::Process { metrics } => run(PROCESS, &metrics, args.reps),
+        Command::Cluster { metrics } => run(CLUSTER, &metrics, args.reps),
+        Command::Faults { metrics } => run(FAULTS, &metrics, args.reps),
         Command::Rl { metrics } => run(RL, &metrics, args.reps),
         Command::Sim { metrics } => run(SIM, &metrics, args.reps),
         Command::Store { metrics } => run(STORE, &metrics, args.reps),
@@ -108,6 +124,7 @@ fn obey(args: Args) -> Result<()> {
         }
         Command::Probe => probe(),
         Command::ProbeStore { socket } => store::probe(&socket),
+        Command::ProbeDaemon { folder, cpus, head, secret } => cluster::daemon(&folder, cpus, head.zip(secret)),
     }
 }
 

@@ -93,7 +93,9 @@ fn expand_constructor(actor: &Ident, function: &ImplItemFn) -> Result<TokenStrea
     let resolve = signature::resolve(&params, &name);
     let (visibility, reference) = (&function.vis, format_ident!("{actor}Ref"));
     let made = signature::value(&signature::output(&function.sig)?, &quote!(#actor::new(#(#names),*)), &name);
+    let registration = register_actor(actor, &quote!(#name), &args, &quote!(|#pattern: #args| { #resolve #made }));
     Ok(quote! {
+        #registration
         #[allow(clippy::too_many_arguments, dead_code)]
         impl #actor {
             /// Creates the actor with the declared options. Never fails: calls fail with the reason.
@@ -116,6 +118,25 @@ fn expand_constructor(actor: &Ident, function: &ImplItemFn) -> Result<TokenStrea
             }
         }
     })
+}
+
+/// Adds an actor's type to the program's registry.
+fn register_actor(actor: &Ident, name: &TokenStream, args: &TokenStream, new: &TokenStream) -> TokenStream {
+    let internal = quote!(::rayline::internal);
+    quote! {
+        const _: () = {
+            // The registry is a section of the program that the linker collects.
+            #[allow(unsafe_code)]
+            #[#internal::linkme::distributed_slice(#internal::ACTORS)]
+            #[linkme(crate = #internal::linkme)]
+            static ENTRY: #internal::ActorEntry = #internal::ActorEntry {
+                name: #name,
+                place: ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+                actor: ::core::any::TypeId::of::<#actor>,
+                host: |hosting, args, carrier| #internal::host::<#actor, #args>(hosting, args, carrier, #new),
+            };
+        };
+    }
 }
 
 /// A method that the reference sends as a message.
@@ -154,6 +175,29 @@ impl<'a> Method<'a> {
         }
     }
 
+    /// Adds it to the program's registry.
+    fn registration(&self) -> TokenStream {
+        let (runner, internal) = (self.runner_name(), quote!(::rayline::internal));
+        let call = format_ident!("call_{}", self.kind().1.to_string().trim_start_matches("send_"));
+        let (kind, _) = self.kind();
+        let cfgs = attributes(self.function, "cfg");
+        quote! {
+            #(#cfgs)*
+            const _: () = {
+                // The registry is a section of the program that the linker collects.
+                #[allow(unsafe_code)]
+                #[#internal::linkme::distributed_slice(#internal::METHODS)]
+                #[linkme(crate = #internal::linkme)]
+                static ENTRY: #internal::MethodEntry = #internal::MethodEntry {
+                    name: <#runner as #internal::#kind>::NAME,
+                    place: ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+                    method: ::core::any::TypeId::of::<#runner>,
+                    call: #internal::#call::<#runner>,
+                };
+            };
+        }
+    }
+
     /// The type that stands for it.
     fn runner_name(&self) -> Ident {
         format_ident!("__{}_{}", self.actor, self.function.sig.ident)
@@ -184,7 +228,9 @@ impl<'a> Method<'a> {
         let receiver = if self.is_mut { quote!(&mut #actor) } else { quote!(&#actor) };
         let (ret, body) = self.body(&quote!(<Self as ::rayline::internal::#kind>::NAME));
         let cfgs: Vec<_> = attributes(self.function, "cfg").collect();
+        let registration = self.registration();
         quote! {
+            #registration
             #(#cfgs)*
             #values
             #(#cfgs)*

@@ -1,8 +1,8 @@
 //! Calls of methods: messages to the actor's mailbox.
 
 use super::host::Life;
-use super::{Actor, ActorRef, Keep};
-use crate::arg::Slots;
+use super::{Actor, ActorRef, Body, Keep};
+use crate::arg::{ArgList, Slots};
 use crate::context::{Assigned, assigned};
 use crate::data::Data;
 use crate::error::Result;
@@ -22,7 +22,7 @@ macro_rules! method_kind {
         #[doc(hidden)]
         pub trait $kind: Send + Sync + 'static {
             type Actor: Actor;
-            type Args: Clone + Send + Sync + 'static;
+            type Args: ArgList + Clone + Sync;
             type Output: Data;
             const NAME: &'static str;
 
@@ -36,7 +36,14 @@ macro_rules! method_kind {
             actor: &ActorRef<M::Actor>,
             slots: S,
         ) -> ObjectRef<M::Output> {
-            ObjectRef::from_handle(actor.cell().mailbox().send(slots, $runner::<M>(actor.kept_unless(S::READY))))
+            match actor.body() {
+                Body::Here(cell) => {
+                    ObjectRef::from_handle(cell.mailbox().send(slots, $runner::<M>(actor.kept_unless(S::READY))))
+                }
+                Body::Apart(proxy) => {
+                    proxy.send::<M, _, _>(slots, M::NAME, Box::new(actor.kept_unless(S::READY)))
+                }
+            }
         }
     };
 }
@@ -57,17 +64,21 @@ impl<M: MutMethod, S: Slots<Args = M::Args>> Method<Life<M::Actor>, S> for RunMu
 
     fn call(self, life: &mut Life<M::Actor>, slots: S) -> Self::Outcome {
         let Self(_kept) = self;
-        let args = slots.into_args();
-        let Life { actor, given, cell } = life;
-        let cell = cell.upgrade();
-        let Some(journal) = cell.as_ref().and_then(|cell| cell.journal()) else {
-            return Outcome(assigned(given, || M::call(actor, args)));
-        };
-        let again = args.clone();
-        let result = assigned(given, || M::call(actor, args));
-        journal.record(actor, Arc::new(move |actor| drop(M::call(actor, again.clone()))));
-        Outcome(result)
+        Outcome(run_mut::<M>(life, slots.into_args()))
     }
+}
+
+/// Runs a method, and notes it where there are checkpoints.
+pub(super) fn run_mut<M: MutMethod>(life: &mut Life<M::Actor>, args: M::Args) -> Result<M::Output> {
+    let Life { actor, given, cell } = life;
+    let cell = cell.upgrade();
+    let Some(journal) = cell.as_ref().and_then(|cell| cell.journal()) else {
+        return assigned(given, || M::call(actor, args));
+    };
+    let again = args.clone();
+    let result = assigned(given, || M::call(actor, args));
+    journal.record(actor, Arc::new(move |actor| drop(M::call(actor, again.clone()))));
+    result
 }
 
 impl<M: RefMethod, S: Slots<Args = M::Args>> Method<Life<M::Actor>, S> for RunRef<M> {
@@ -77,15 +88,20 @@ impl<M: RefMethod, S: Slots<Args = M::Args>> Method<Life<M::Actor>, S> for RunRe
 
     fn call(self, life: &Life<M::Actor>, slots: S) -> Self::Outcome {
         let Self(_kept) = self;
-        Outcome(assigned(&life.given, || M::call(&life.actor, slots.into_args())))
+        Outcome(run_ref::<M>(life, slots.into_args()))
     }
+}
+
+/// Runs a method.
+pub(super) fn run_ref<M: RefMethod>(life: &Life<M::Actor>, args: M::Args) -> Result<M::Output> {
+    assigned(&life.given, || M::call(&life.actor, args))
 }
 
 /// An asynchronous method by `&mut self`.
 #[doc(hidden)]
 pub trait AsyncMutMethod: Send + Sync + 'static {
     type Actor: Actor;
-    type Args: Clone + Send + Sync + 'static;
+    type Args: ArgList + Clone + Sync;
     type Output: Data;
     const NAME: &'static str;
 
@@ -96,7 +112,7 @@ pub trait AsyncMutMethod: Send + Sync + 'static {
 #[doc(hidden)]
 pub trait AsyncRefMethod: Send + Sync + 'static {
     type Actor: Actor;
-    type Args: Clone + Send + Sync + 'static;
+    type Args: ArgList + Clone + Sync;
     type Output: Data;
     const NAME: &'static str;
 
@@ -116,18 +132,23 @@ impl<M: AsyncMutMethod, S: Slots<Args = M::Args>> AsyncMethod<Life<M::Actor>, S>
         let Self(kept) = self;
         Box::pin(async move {
             let _kept = kept;
-            let cell = life.cell.upgrade();
-            let given = life.given.clone();
-            let Some(journal) = cell.as_ref().and_then(|cell| cell.journal()) else {
-                return Outcome(assigned_async(&given, M::call(&mut life.actor, args)).await);
-            };
-            let again = args.clone();
-            let result = assigned_async(&given, M::call(&mut life.actor, args)).await;
-            let replay = move |actor: &mut M::Actor| drop(runtime::block_on(M::call(actor, again.clone())));
-            journal.record(&life.actor, Arc::new(replay));
-            Outcome(result)
+            Outcome(run_async_mut::<M>(life, args).await)
         })
     }
+}
+
+/// Runs a method, and notes it where there are checkpoints.
+pub(super) async fn run_async_mut<M: AsyncMutMethod>(life: &mut Life<M::Actor>, args: M::Args) -> Result<M::Output> {
+    let cell = life.cell.upgrade();
+    let given = life.given.clone();
+    let Some(journal) = cell.as_ref().and_then(|cell| cell.journal()) else {
+        return assigned_async(&given, M::call(&mut life.actor, args)).await;
+    };
+    let again = args.clone();
+    let result = assigned_async(&given, M::call(&mut life.actor, args)).await;
+    let replay = move |actor: &mut M::Actor| drop(runtime::block_on(M::call(actor, again.clone())));
+    journal.record(&life.actor, Arc::new(replay));
+    result
 }
 
 impl<M: AsyncRefMethod, S: Slots<Args = M::Args>> AsyncMethod<Life<M::Actor>, S> for RunAsyncRef<M> {
@@ -136,12 +157,18 @@ impl<M: AsyncRefMethod, S: Slots<Args = M::Args>> AsyncMethod<Life<M::Actor>, S>
     const NAME: &'static str = M::NAME;
 
     fn call<'a>(self, life: <ByRef as Receiver>::Of<'a, Life<M::Actor>>, slots: S) -> BoxFuture<'a, Self::Outcome> {
+        let args = slots.into_args();
         let Self(kept) = self;
         Box::pin(async move {
             let _kept = kept;
-            Outcome(assigned_async(&life.given, M::call(&life.actor, slots.into_args())).await)
+            Outcome(run_async_ref::<M>(life, args).await)
         })
     }
+}
+
+/// Runs a method.
+pub(super) async fn run_async_ref<M: AsyncRefMethod>(life: &Life<M::Actor>, args: M::Args) -> Result<M::Output> {
+    assigned_async(&life.given, M::call(&life.actor, args)).await
 }
 
 /// Polls a method's future as one of the actor that was given `given`.
@@ -154,7 +181,11 @@ pub fn send_async_mut<M: AsyncMutMethod, S: Slots<Args = M::Args>>(
     actor: &ActorRef<M::Actor>,
     slots: S,
 ) -> ObjectRef<M::Output> {
-    ObjectRef::from_handle(actor.cell().mailbox().send_async(slots, RunAsyncMut::<M>(actor.kept_unless(S::READY))))
+    let kept = actor.kept_unless(S::READY);
+    match actor.body() {
+        Body::Here(cell) => ObjectRef::from_handle(cell.mailbox().send_async(slots, RunAsyncMut::<M>(kept))),
+        Body::Apart(proxy) => proxy.send::<M, _, _>(slots, M::NAME, Box::new(kept)),
+    }
 }
 
 #[doc(hidden)]
@@ -162,7 +193,11 @@ pub fn send_async_ref<M: AsyncRefMethod, S: Slots<Args = M::Args>>(
     actor: &ActorRef<M::Actor>,
     slots: S,
 ) -> ObjectRef<M::Output> {
-    ObjectRef::from_handle(actor.cell().mailbox().send_async(slots, RunAsyncRef::<M>(actor.kept_unless(S::READY))))
+    let kept = actor.kept_unless(S::READY);
+    match actor.body() {
+        Body::Here(cell) => ObjectRef::from_handle(cell.mailbox().send_async(slots, RunAsyncRef::<M>(kept))),
+        Body::Apart(proxy) => proxy.send::<M, _, _>(slots, M::NAME, Box::new(kept)),
+    }
 }
 
 /// The last message of an actor that nobody refers to: it ends itself.

@@ -1,13 +1,13 @@
 //! Creating actors, and finding them by name.
 
-use super::host::{ActorCell, Host, downcast};
-use super::{Actor, ActorRef};
-use crate::arg::Slots;
+use super::host::{ActorCell, Controlled, downcast};
+use super::{Actor, ActorRef, Body, Proxy};
+use crate::arg::{ArgList, Slots};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::BundleRef;
 use crate::options::{Options, option_methods};
-use crate::runtime;
 use crate::task::Unwatched;
+use crate::{registry, runtime};
 use rayline_core::controller::ActorSpec;
 use rayline_core::ids::ActorId;
 use rayline_exec::{Function, blocking};
@@ -25,13 +25,13 @@ pub struct Create<A: Actor, S: Slots> {
 
 /// Prepares the creation of an actor by its constructor `new`.
 #[doc(hidden)]
-pub fn create<A: Actor, S: Slots>(slots: S, new: fn(S::Args) -> Result<A>) -> Create<A, S> {
+pub fn create<A: Actor, S: Slots<Args: ArgList>>(slots: S, new: fn(S::Args) -> Result<A>) -> Create<A, S> {
     Create { slots, options: Options::new(A::OPTIONS), detached: false, new }
 }
 
 impl<A: Actor, S: Slots> Create<A, S>
 where
-    S::Args: Clone + Sync,
+    S::Args: ArgList + Clone + Sync,
 {
     option_methods!();
 
@@ -62,11 +62,11 @@ where
     /// Creates it. Never fails: calls wait until it is there, or fail with the reason why it can't be.
     pub fn remote(self) -> A::Ref {
         let detached = self.detached;
-        let (cell, begin) = self.prepare();
-        let actor = ActorRef::new(cell.clone(), detached);
+        let (body, begin) = self.prepare();
+        let actor = ActorRef::new(body.clone(), detached);
         begin(Box::new(move |ready| match ready {
-            Ok((spec, bundle)) => runtime::control().create_actor(cell, spec, bundle),
-            Err(error) => cell.close(error.to_string(), false),
+            Ok((spec, bundle)) => runtime::control().create_actor(body.host(), spec, bundle),
+            Err(error) => body.host().close(error.to_string(), false),
         }));
         A::wrap(actor)
     }
@@ -82,32 +82,33 @@ where
             return Err(Error::new(ErrorKind::Config("get_or_create needs a name: add `.name(\"…\")`".into())));
         };
         let detached = self.detached;
-        let (cell, begin) = self.prepare();
-        let mine = ActorRef::new(cell.clone(), detached);
+        let (body, begin) = self.prepare();
+        let mine = ActorRef::new(body.clone(), detached);
         let (reply, answer) = sync_channel(1);
         begin(Box::new(move |ready| {
             let _ = reply.send(ready);
         }));
         let (spec, bundle) = blocking(|| answer.recv()).map_err(|_| Error::new(ErrorKind::Shutdown))??;
         let spec = ActorSpec { get_or_create: true, ..spec };
-        let found = runtime::control().get_or_create(cell.clone(), spec, bundle)?;
-        if found.id() == cell.id() {
+        let found = runtime::control().get_or_create(body.host(), spec, bundle)?;
+        if found.id() == mine.id() {
             return Ok(A::wrap(mine));
         }
         let found = ActorRef::to_found(downcast::<A>(found, &name)?);
         found.map(A::wrap).ok_or_else(|| Error::new(ErrorKind::NoSuchActor { name }))
     }
 
-    /// The actor's cell, and what waits for the constructor's arguments and then hands on what is to be created.
-    fn prepare(self) -> (Arc<ActorCell<A>>, Begin) {
+    /// The actor, and what waits for the constructor's arguments and then hands on what is to be created.
+    fn prepare(self) -> (Body<A>, Begin) {
+        if runtime::is_of_cluster() && registry::actor_number::<A>().is_some() {
+            return self.prepare_apart();
+        }
         let Self { slots, options, detached, new } = self;
-        let id = ActorId { owner: runtime::owner(), seq: rayline_exec::fresh_id() };
         let args = Arc::new(OnceLock::<S::Args>::new());
         let kept = args.clone();
         let make = move || new(kept.get().expect("a life begins after the arguments came").clone());
-        let declared = options.declared;
-        let cell =
-            ActorCell::new(id, detached, declared.concurrency as usize, declared.checkpoint_every, Box::new(make));
+        let (make, witness) = (Box::new(make), Box::new(Controlled));
+        let cell = ActorCell::new(fresh_id(), detached, options.declared.actor(), make, witness);
         let begin = move |then: Then| {
             let ready = move |came: S::Args| {
                 let _ = args.set(came);
@@ -115,8 +116,27 @@ where
             };
             when_ready(slots, ready);
         };
-        (cell, Box::new(begin))
+        (Body::Here(cell), Box::new(begin))
     }
+
+    /// The same for an actor that will live in a worker of a node.
+    fn prepare_apart(self) -> (Body<A>, Begin) {
+        let Self { slots, options, detached, .. } = self;
+        let proxy = Proxy::new::<A>(fresh_id(), detached, options.declared.actor());
+        let created = proxy.clone();
+        let begin = move |then: Then| {
+            let ready = move |came: S::Args| {
+                let set = created.set_args::<A, _>(&came);
+                then(set.and_then(|()| spec(&options, detached)).map(|spec| (spec, options.bundle)));
+            };
+            when_ready(slots, ready);
+        };
+        (Body::Apart(proxy), Box::new(begin))
+    }
+}
+
+fn fresh_id() -> ActorId {
+    ActorId { owner: runtime::owner(), seq: rayline_exec::fresh_id() }
 }
 
 /// What is to be created.

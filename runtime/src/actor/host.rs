@@ -1,7 +1,7 @@
 //! One actor in all its lives: its mailbox, how it is made, and what the control thread may ask of it.
 
 use super::checkpoint::Journal;
-use super::{Actor, Keep};
+use super::{Actor, Body, Keep, Proxy};
 use crate::context::{Assigned, assigned};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime;
@@ -21,6 +21,10 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn type_name(&self) -> &'static str;
     /// Begins a life: runs the constructor, and tells the controller how that went.
     fn start(self: Arc<Self>, incarnation: Incarnation, lease: LeaseId, grant: Grant);
+    /// The same, in another process; `None` where it lives in this one.
+    fn apart(self: Arc<Self>) -> Option<Arc<Proxy>> {
+        None
+    }
     /// Ends a life, after the method that runs, and tells the controller.
     fn stop(&self, incarnation: Incarnation);
     /// It is dead for good: calls fail from now on, for `cause`; where it `failed`, also for how it did.
@@ -39,6 +43,27 @@ pub(crate) struct ActorCell<A: Actor> {
     keep: Mutex<Weak<Keep<A>>>,
 }
 
+/// Whom an actor's lives are told of.
+pub(crate) trait Witness: Send + Sync {
+    /// A life has begun.
+    fn started(&self, actor: ActorId, incarnation: Incarnation);
+    /// A life has ended, or could not begin; where it failed, how.
+    fn ended(&self, actor: ActorId, incarnation: Incarnation, end: ActorEnd, error: Option<&Error>);
+}
+
+/// The controller, by the control thread.
+pub(crate) struct Controlled;
+
+impl Witness for Controlled {
+    fn started(&self, actor: ActorId, incarnation: Incarnation) {
+        runtime::control().actor_event(Event::ActorStarted { actor, incarnation });
+    }
+
+    fn ended(&self, actor: ActorId, incarnation: Incarnation, end: ActorEnd, _: Option<&Error>) {
+        runtime::control().actor_event(Event::ActorEnded { actor, incarnation, end });
+    }
+}
+
 /// One life of an actor: its state.
 pub(crate) struct Life<A> {
     pub(crate) actor: A,
@@ -54,6 +79,7 @@ pub(crate) trait RecordsCalls<A>: Send + Sync {
 /// What the mailbox's hooks know of the actor.
 struct Shared {
     id: ActorId,
+    witness: Box<dyn Witness>,
     incarnation: AtomicU32,
     stopping: AtomicBool,
     /// How the last life failed.
@@ -77,12 +103,13 @@ impl<A: Actor> ActorCell<A> {
     pub(crate) fn new(
         id: ActorId,
         detached: bool,
-        concurrency: usize,
-        checkpoint_every: u64,
+        (concurrency, checkpoint_every): (usize, u64),
         make: Box<dyn Fn() -> Result<A> + Send + Sync>,
+        witness: Box<dyn Witness>,
     ) -> Arc<Self> {
         let state = Arc::new(Shared {
             id,
+            witness,
             incarnation: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
             error: Mutex::default(),
@@ -196,12 +223,12 @@ impl<A: Actor> Function<()> for BeginLife<A> {
                 cell.state.set_error(None);
                 let weak: Weak<ActorCell<A>> = Arc::downgrade(&cell);
                 cell.mailbox.open(Life { actor, given, cell: weak });
-                tell(Event::ActorStarted { actor: cell.id, incarnation });
+                cell.state.witness.started(cell.id, incarnation);
             }
             Err(error) => {
                 tracing::warn!(actor_id = %cell.id, incarnation = incarnation.0, %error, "actor failed to start");
-                cell.state.set_error(Some(error));
-                tell(Event::ActorEnded { actor: cell.id, incarnation, end: ActorEnd::ConstructorFailed });
+                cell.state.set_error(Some(error.clone()));
+                cell.state.witness.ended(cell.id, incarnation, ActorEnd::ConstructorFailed, Some(&error));
             }
         }
         Unwatched
@@ -216,29 +243,29 @@ impl ActorHooks for Hooks {
         let incarnation = Incarnation(self.0.incarnation.load(Ordering::SeqCst));
         tracing::warn!(actor_id = %self.0.id, incarnation = incarnation.0, method, message, "actor crashed");
         let panicked = ErrorKind::Panicked { message: message.to_owned(), attempt: 1 };
-        self.0.set_error(Some(Error::in_task(panicked, method)));
-        tell(Event::ActorEnded { actor: self.0.id, incarnation, end: ActorEnd::Crashed });
+        let error = Error::in_task(panicked, method);
+        self.0.set_error(Some(error.clone()));
+        self.0.witness.ended(self.0.id, incarnation, ActorEnd::Crashed, Some(&error));
     }
 
     fn stopped(&self) {
         if self.0.stopping.swap(false, Ordering::SeqCst) {
             let incarnation = Incarnation(self.0.incarnation.load(Ordering::SeqCst));
-            tell(Event::ActorEnded { actor: self.0.id, incarnation, end: ActorEnd::Stopped });
+            self.0.witness.ended(self.0.id, incarnation, ActorEnd::Stopped, None);
         }
     }
-}
-
-fn tell(event: Event) {
-    runtime::control().actor_event(event);
 }
 
 /// Finds the actor of type `A` behind a host.
 ///
 /// # Errors
 /// [`ErrorKind::WrongActorType`].
-pub(super) fn downcast<A: Actor>(host: Arc<dyn Host>, name: &str) -> Result<Arc<ActorCell<A>>> {
+pub(super) fn downcast<A: Actor>(host: Arc<dyn Host>, name: &str) -> Result<Body<A>> {
     let found = host.type_name();
-    host.into_any().downcast::<ActorCell<A>>().map_err(|_| {
-        Error::new(ErrorKind::WrongActorType { name: name.to_owned(), asked: A::TYPE.into(), found: found.into() })
-    })
+    let wrong =
+        || Error::new(ErrorKind::WrongActorType { name: name.to_owned(), asked: A::TYPE.into(), found: found.into() });
+    if let Some(proxy) = host.clone().apart() {
+        return if proxy.is_of::<A>() { Ok(Body::Apart(proxy)) } else { Err(wrong()) };
+    }
+    host.into_any().downcast::<ActorCell<A>>().map(Body::Here).map_err(|_| wrong())
 }

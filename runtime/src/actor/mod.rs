@@ -4,13 +4,18 @@ mod call;
 mod checkpoint;
 mod create;
 mod host;
+mod hosted;
+mod proxy;
 
 pub use call::{
     AsyncMutMethod, AsyncRefMethod, MutMethod, RefMethod, send_async_mut, send_async_ref, send_mut, send_ref,
 };
 pub use checkpoint::{Checkpoint, CheckpointOps};
 pub use create::{Create, Named, create};
-pub(crate) use host::{ActorCell, Death, Host};
+pub(crate) use host::{ActorCell, Death, Host, Witness};
+pub(crate) use hosted::Beginning;
+pub use hosted::{Hosted, Hosting, call_async_mut, call_async_ref, call_mut, call_ref, host};
+pub(crate) use proxy::Proxy;
 
 use crate::options::Declared;
 use crate::runtime;
@@ -68,31 +73,92 @@ pub trait Actor: Sized + Send + Sync + 'static {
 /// The actor lives while anybody refers to it, then ends after the calls that were sent; a detached one lives until it is
 /// killed.
 pub struct ActorRef<A: Actor> {
-    cell: Arc<ActorCell<A>>,
+    body: Body<A>,
     /// `None` for references that don't keep it.
     keep: Option<Arc<Keep<A>>>,
 }
 
+/// Where an actor lives.
+pub(crate) enum Body<A: Actor> {
+    /// In this process.
+    Here(Arc<ActorCell<A>>),
+    /// In a worker's.
+    Apart(Arc<Proxy>),
+}
+
 /// Ends the actor when the last reference goes.
-pub(crate) struct Keep<A: Actor>(Arc<ActorCell<A>>);
+pub(crate) struct Keep<A: Actor>(Body<A>);
+
+impl<A: Actor> Clone for Body<A> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Here(cell) => Self::Here(cell.clone()),
+            Self::Apart(proxy) => Self::Apart(proxy.clone()),
+        }
+    }
+}
+
+impl<A: Actor> Body<A> {
+    fn id(&self) -> ActorId {
+        match self {
+            Self::Here(cell) => cell.id(),
+            Self::Apart(proxy) => proxy.id(),
+        }
+    }
+
+    fn is_detached(&self) -> bool {
+        match self {
+            Self::Here(cell) => cell.is_detached(),
+            Self::Apart(proxy) => proxy.is_detached(),
+        }
+    }
+
+    fn set_keep(&self, keep: &Arc<Keep<A>>) {
+        match self {
+            Self::Here(cell) => cell.set_keep(keep),
+            Self::Apart(proxy) => proxy.set_keep(keep.clone()),
+        }
+    }
+
+    fn keep(&self) -> Option<Arc<Keep<A>>> {
+        match self {
+            Self::Here(cell) => cell.keep(),
+            Self::Apart(proxy) => proxy.keep()?.downcast().ok(),
+        }
+    }
+
+    fn release(&self) {
+        match self {
+            Self::Here(cell) => cell.release(),
+            Self::Apart(proxy) => proxy.release(),
+        }
+    }
+
+    pub(crate) fn host(&self) -> Arc<dyn Host> {
+        match self {
+            Self::Here(cell) => cell.clone(),
+            Self::Apart(proxy) => proxy.clone(),
+        }
+    }
+}
 
 impl<A: Actor> ActorRef<A> {
-    pub(crate) fn new(cell: Arc<ActorCell<A>>, detached: bool) -> Self {
+    pub(crate) fn new(body: Body<A>, detached: bool) -> Self {
         if detached {
-            return Self { cell, keep: None };
+            return Self { body, keep: None };
         }
-        let keep = Arc::new(Keep(cell.clone()));
-        cell.set_keep(&keep);
-        Self { cell, keep: Some(keep) }
+        let keep = Arc::new(Keep(body.clone()));
+        body.set_keep(&keep);
+        Self { body, keep: Some(keep) }
     }
 
     /// A further reference to an actor that was found; `None` where the last one is just going.
-    pub(crate) fn to_found(cell: Arc<ActorCell<A>>) -> Option<Self> {
-        if cell.is_detached() {
-            return Some(Self { cell, keep: None });
+    pub(crate) fn to_found(body: Body<A>) -> Option<Self> {
+        if body.is_detached() {
+            return Some(Self { body, keep: None });
         }
-        let keep = cell.keep()?;
-        Some(Self { cell, keep: Some(keep) })
+        let keep = body.keep()?;
+        Some(Self { body, keep: Some(keep) })
     }
 
     /// What keeps the actor, for a call that isn't `ready` to run.
@@ -100,13 +166,13 @@ impl<A: Actor> ActorRef<A> {
         if ready { None } else { self.keep.clone() }
     }
 
-    pub(crate) fn cell(&self) -> &ActorCell<A> {
-        &self.cell
+    pub(crate) fn body(&self) -> &Body<A> {
+        &self.body
     }
 
     /// The actor's id: the same in all its lives.
     pub fn id(&self) -> ActorId {
-        self.cell.id()
+        self.body.id()
     }
 
     /// Ends the actor, after the method that runs: further calls, and those not started, fail.
@@ -122,7 +188,7 @@ impl<A: Actor> ActorRef<A> {
 
 impl<A: Actor> Clone for ActorRef<A> {
     fn clone(&self) -> Self {
-        Self { cell: self.cell.clone(), keep: self.keep.clone() }
+        Self { body: self.body.clone(), keep: self.keep.clone() }
     }
 }
 

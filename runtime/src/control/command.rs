@@ -5,7 +5,7 @@ use crate::actor::Host;
 use crate::cluster::Letter;
 use crate::error::Result;
 use crate::group::{BundleRef, Progress};
-use crate::process::{Joined, Lane};
+use crate::process::{Ended, Joined, Lane};
 use rayline_core::controller::{self, ActorSpec, Strategy};
 use rayline_core::ids::{ActorId, Attempt, GroupId, LeaseId, TaskId};
 use rayline_core::owner::FailureKind;
@@ -29,6 +29,8 @@ pub(crate) enum Arrival {
     Worker(Joined, Arc<Lane>),
     /// A worker's connection has ended.
     WorkerGone(Joined, Arc<Lane>),
+    /// The life of an actor has ended in its worker.
+    LifeEnded(Ended),
 }
 
 /// One thing to do. What waits for an answer has a `reply`.

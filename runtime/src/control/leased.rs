@@ -213,6 +213,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Leased for LeasedTask<T> {
                 let error = Error::in_task(ErrorKind::Lost(why), self.name);
                 Err(self.failed(error, FailureKind::Application { retryable: false }))
             }
+            Answered::NotBegun => Err(self.died(run, "has not begun it".into())),
             Answered::Died(how) => Err(self.died(run, how)),
         }
     }

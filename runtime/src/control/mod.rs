@@ -115,6 +115,11 @@ impl Control {
         &self.values
     }
 
+    /// Something has come from a worker.
+    pub(crate) fn arrived(&self, arrival: Arrival) {
+        self.send(Command::Arrival(arrival));
+    }
+
     /// A task of the driver's begins or ends here, on a lease of its own.
     pub(crate) fn guest(&self, begins: bool) {
         self.send(Command::Guest { begins });

@@ -68,7 +68,7 @@ impl Crew {
     fn send(&self, call: Box<dyn Waiting>) {
         match self.least_busy() {
             Some(lane) if !self.is_dismissed() => {
-                lane.call(call, None);
+                lane.call(call, &[]);
             }
             _ => self.send_later(call),
         }
@@ -87,7 +87,7 @@ impl Crew {
     pub(super) fn send_now(&self, call: Box<dyn Waiting>) {
         match self.least_busy() {
             Some(lane) => {
-                lane.call(call, None);
+                lane.call(call, &[]);
             }
             None => call.answered(Answered::Died("has died, as its successor has".into())),
         }
@@ -122,7 +122,7 @@ impl Crew {
             }
             let Some(call) = lock(queue).pop_front() else { return };
             match lane.filter(|_| !is_dismissed) {
-                Some(lane) => drop(lane.call(call, None)),
+                Some(lane) => drop(lane.call(call, &[])),
                 None => call.answered(Answered::Died("is gone, as the runtime was shut down".into())),
             }
         }
@@ -244,6 +244,7 @@ impl<T: Task> Waiting for Sent<T> {
             },
             Answered::Failed { error, .. } => Err(error),
             Answered::Refused(why) => Err(Error::in_task(ErrorKind::Lost(why), T::NAME)),
+            Answered::NotBegun => return self.died("has not begun it".into()),
             Answered::Died(how) => return self.died(how),
         };
         self.promise.complete(Outcome(result));

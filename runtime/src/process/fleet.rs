@@ -8,6 +8,7 @@ use super::values::Values;
 use super::worker::Hello;
 use crate::control::{Leased, Packed, Run, tell_ended};
 use crate::error::{Error, ErrorKind};
+use rayline_store::encode;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -201,7 +202,8 @@ impl Manager {
         self.busy.push(Busy { worker, memory_bytes_max: run.grant.memory_bytes() });
         let given = Given { task: run.task, lease: run.lease, grant: run.grant.clone() };
         let isolated = Isolated { task: task.clone(), run, number, requests: self.requests.clone() };
-        let call = lane.call(Box::new(isolated), Some(&given));
+        let given = encode(&given).expect("ids and amounts can be encoded");
+        let call = lane.call(Box::new(isolated), &given);
         task.on_cancel(&Waker::from(Arc::new(CancelCall { lane, call })));
     }
 

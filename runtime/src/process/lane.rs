@@ -1,12 +1,14 @@
 //! A driver's way to one worker process: calls there, answers back.
 
+use super::lives::{Ended, LifeId};
 use super::ring_end::RingEnd;
 use super::socket::Socket;
 use super::values::{Value, Values};
 use super::wire::{Garbled, Haste, Header, Kind, Outlet};
 use super::{FEW, Hello};
-use crate::control::Packed;
+use crate::control::{Arrival, Packed};
 use crate::error::Error;
+use crate::runtime;
 use rayline_core::ids::{LeaseId, TaskId};
 use rayline_core::resources::Grant;
 use rayline_exec::Look;
@@ -55,8 +57,20 @@ struct Calls {
     ended: Option<String>,
 }
 
+/// What a call is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Called {
+    Task,
+    Constructor,
+    Method,
+}
+
 /// A call that waits for its answer.
-pub(super) trait Waiting: Send {
+pub(crate) trait Waiting: Send {
+    /// What is called of it.
+    fn called(&self) -> Called {
+        Called::Task
+    }
     /// What is called.
     fn packed(&self) -> &Packed;
     /// Which try it is, from 1.
@@ -75,6 +89,8 @@ pub(crate) enum Answered {
     Died(String),
     /// It never began, and won't: why.
     Refused(String),
+    /// It has not begun: the life that it was sent to has ended.
+    NotBegun,
 }
 
 /// Why a process is ended that sent what no worker sends.
@@ -139,9 +155,14 @@ impl Lane {
     }
 
     /// Sends a call. It is answered here if the process is gone already, else by whoever takes the answer.
-    pub(super) fn call(&self, call: Box<dyn Waiting>, given: Option<&Given>) -> u64 {
+    pub(crate) fn call(&self, call: Box<dyn Waiting>, given: &[u8]) -> u64 {
         let (attempt, packed) = (call.attempt(), call.packed());
         let (function, args) = (packed.function.0, packed.args.clone());
+        let kind = match call.called() {
+            Called::Task => Kind::Run,
+            Called::Constructor => Kind::Create,
+            Called::Method => Kind::Method,
+        };
         // The end of a ring is that process already.
         let isolated = packed.is_isolated && matches!(self.end, End::Socket(_));
         let mut calls = self.lock();
@@ -153,10 +174,8 @@ impl Lane {
         let number = calls.add(call);
         drop(calls);
         let haste = if self.under_way.fetch_add(1, Ordering::Relaxed) < FEW { Haste::Now } else { Haste::Soon };
-        let given = given.map(|given| encode(given).expect("ids and amounts can be encoded"));
-        let given = given.as_deref().unwrap_or_default();
         let given_bytes = given.len() as u32;
-        let header = Header { flag: isolated, function, attempt, given_bytes, ..Header::new(Kind::Run, number) };
+        let header = Header { flag: isolated, function, attempt, given_bytes, ..Header::new(kind, number) };
         // Where the process is gone its end answers the call.
         let _ = self.outlet.send(header, [&args, given], haste);
         number
@@ -167,6 +186,13 @@ impl Lane {
         let hello = encode(hello).expect("numbers can be encoded");
         // Where the process is gone its end says so.
         let _ = self.outlet.send(Header::new(Kind::Hello, 0), [&hello, &[]], Haste::Now);
+    }
+
+    /// Asks the worker to end a life.
+    pub(crate) fn stop_actor(&self, life: LifeId) {
+        let life = encode(&life).expect("ids can be encoded");
+        // A process that is gone need not be told.
+        let _ = self.outlet.send(Header::new(Kind::Stop, 0), [&life, &[]], Haste::Now);
     }
 
     fn tell(&self, kind: Kind, call: u64, function: u32) {
@@ -211,6 +237,8 @@ impl Lane {
         // Also where nobody waits for it: what a value names is this process's now, and goes with it.
         let answered = match header.kind {
             Kind::Value => Answered::Value(self.values.receive(body, self.number)),
+            Kind::LifeEnded => return life_ended(&body),
+            Kind::NotBegun => Answered::NotBegun,
             Kind::Died => Answered::Died(decode(&body).unwrap_or_else(|_| "has died".to_owned())),
             _ => match decode(&body) {
                 Ok(error) => Answered::Failed { error, retryable: header.flag },
@@ -229,6 +257,14 @@ impl Lane {
         let waiting = std::mem::take(&mut calls.waiting);
         drop(calls);
         waiting.into_iter().flatten().for_each(|(_, call)| call.answered(Answered::Died(how.clone())));
+    }
+}
+
+/// A life has ended in a worker.
+fn life_ended(body: &Region) {
+    match decode::<Ended>(body) {
+        Ok(ended) => runtime::control().arrived(Arrival::LifeEnded(ended)),
+        Err(error) => tracing::warn!(%error, "a worker says something unreadable of an actor"),
     }
 }
 

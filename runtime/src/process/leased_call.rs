@@ -2,6 +2,7 @@
 
 use super::lane::{Answered, CancelCall, Given, Lane, Waiting};
 use crate::control::{Leased, Packed, Run, tell_ended};
+use rayline_store::encode;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -14,7 +15,8 @@ struct LeasedCall {
 /// Runs one attempt in the process at the end of a lane.
 pub(crate) fn run_on(lane: &Arc<Lane>, task: Arc<dyn Leased>, run: Run) {
     let given = Given { task: run.task, lease: run.lease, grant: run.grant.clone() };
-    let call = lane.call(Box::new(LeasedCall { task: task.clone(), run }), Some(&given));
+    let given = encode(&given).expect("ids and amounts can be encoded");
+    let call = lane.call(Box::new(LeasedCall { task: task.clone(), run }), &given);
     task.on_cancel(&Waker::from(Arc::new(CancelCall { lane: lane.clone(), call })));
 }
 

@@ -50,6 +50,7 @@ impl Leased for Relayed {
             match answered {
                 Answered::Value(value) => Answer::Value(value.into_body()),
                 Answered::Failed { error, retryable } => Answer::Failed { error, retryable },
+                Answered::NotBegun => Answer::Died("has not begun it".into()),
                 Answered::Died(how) => Answer::Died(how),
                 Answered::Refused(why) => {
                     let error = Error::in_task(ErrorKind::Lost(why), self.name);

@@ -28,6 +28,13 @@ pub(super) enum Kind {
     Dismiss = 3,
     /// To a worker: how many threads may run plain tasks, in the place of the function.
     Threads = 4,
+    /// To a worker: make an actor, and begin a life of it. The body is the constructor's arguments, then the
+    /// [`Life`](super::lives::Life).
+    Create = 5,
+    /// To a worker: call a method. The body is the arguments, then the [`LifeId`](super::lives::LifeId).
+    Method = 6,
+    /// To a worker: end a life, which the body names.
+    Stop = 7,
     /// From a worker on a node, first of all: [`Joined`](super::node_reader::Joined), encoded.
     Joined = 15,
     /// From a worker: the call's value is the body.
@@ -36,13 +43,19 @@ pub(super) enum Kind {
     Failed = 17,
     /// From a worker: the process of its own that ran the call has died; the body says how.
     Died = 18,
+    /// From a worker: the method has not begun, as the life has ended.
+    NotBegun = 19,
+    /// From a worker: a life has ended, as the body says.
+    LifeEnded = 20,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        use Kind::{Cancel, Died, Dismiss, Failed, Hello, Joined, Run, Threads, Value};
-        const ALL: [Kind; 9] = [Hello, Run, Cancel, Dismiss, Threads, Joined, Value, Failed, Died];
-        ALL.into_iter().find(|kind| *kind as u8 == byte)
+        use Kind::{Cancel, Create, Dismiss, Hello, Method, Run, Stop, Threads};
+        use Kind::{Died, Failed, Joined, LifeEnded, NotBegun, Value};
+        const TO_WORKERS: [Kind; 8] = [Hello, Run, Cancel, Dismiss, Threads, Create, Method, Stop];
+        const FROM_WORKERS: [Kind; 6] = [Joined, Value, Failed, Died, NotBegun, LifeEnded];
+        TO_WORKERS.into_iter().chain(FROM_WORKERS).find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::lane::Given;
 use super::lent::Upstream;
+use super::lives::Actors;
 use super::node_reader::{self, Posting};
 use super::relay::relay;
 use super::ring_reader::RingReader;
@@ -70,12 +71,13 @@ fn serve() -> Result<(), String> {
 
 /// What the threads of a worker process share.
 pub(super) struct Worker {
-    outlet: Outlet,
+    pub(super) outlet: Outlet,
     /// From the driver's first message on.
     runtime: Mutex<Option<crate::Runtime>>,
     /// From then on, too.
-    upstream: OnceLock<Upstream>,
+    pub(super) upstream: OnceLock<Upstream>,
     running: Mutex<HashMap<u64, Arc<Cancellation>>>,
+    pub(super) actors: Actors,
 }
 
 /// What a message leaves to be done.
@@ -91,7 +93,13 @@ pub(super) enum Told {
 
 impl Worker {
     pub(super) fn new(outlet: Outlet) -> Arc<Self> {
-        Arc::new(Self { outlet, runtime: Mutex::new(None), upstream: OnceLock::new(), running: Mutex::default() })
+        Arc::new(Self {
+            outlet,
+            runtime: Mutex::new(None),
+            upstream: OnceLock::new(),
+            running: Mutex::default(),
+            actors: Actors::default(),
+        })
     }
 
     fn lock_running(&self) -> MutexGuard<'_, HashMap<u64, Arc<Cancellation>>> {
@@ -129,7 +137,12 @@ impl Worker {
             Kind::Cancel => self.cancel(header.call),
             Kind::Threads => runtime::control().set_executors(header.function),
             Kind::Dismiss => return Ok(Told::End),
-            Kind::Joined | Kind::Value | Kind::Failed | Kind::Died => return Err("the driver sent an answer".into()),
+            Kind::Create => self.create(header, &body),
+            Kind::Method => self.call_method(header, &body),
+            Kind::Stop => self.stop_actor(&body),
+            Kind::Joined | Kind::Value | Kind::Failed | Kind::Died | Kind::NotBegun | Kind::LifeEnded => {
+                return Err("the driver sent an answer".into());
+            }
         }
         Ok(Told::Done)
     }
@@ -165,6 +178,7 @@ impl Worker {
                 let error = encode(&error).expect("an error is names, numbers and words");
                 (Header { flag: retryable, ..Header::new(Kind::Failed, call) }, error)
             }
+            Answer::NotBegun => (Header::new(Kind::NotBegun, call), Region::copy_of(&[])),
             Answer::Died(how) => (Header::new(Kind::Died, call), encode(&how).expect("a text can be encoded")),
         };
         // A driver that is gone needs no answer: this process ends, too.

@@ -1,10 +1,13 @@
 //! The workers of this driver on the nodes of its cluster: at most one on each.
 
 use super::Ends;
+use crate::actor::{Host, Proxy};
 use crate::cluster::{Address, Job, Letter, Place, Post, Published};
 use crate::control::{Leased, Run, tell_ended};
 use crate::process::{Answered, Crew, Joined, Lane, run_on};
-use rayline_core::ids::{LeaseId, NodeId, OwnerId};
+use rayline_core::controller::ActorEnd;
+use rayline_core::ids::{ActorId, Incarnation, LeaseId, NodeId, OwnerId};
+use rayline_core::resources::Grant;
 use rayline_core::{controller, node};
 use rayline_transport::PeerId;
 use rayline_transport::tcp::Tcp;
@@ -37,10 +40,14 @@ struct Position {
     worker: Worker,
     /// Leases of threads for plain tasks.
     executors: BTreeSet<LeaseId>,
-    /// Tasks that wait for the worker.
-    queued: Vec<(Arc<dyn Leased>, Run)>,
+    /// What waits for the worker.
+    queued: Vec<Queued>,
+    /// Lives that were begun there.
+    actors: BTreeMap<ActorId, (Incarnation, Arc<Proxy>)>,
     /// How often in a row it never ran.
     failures: u32,
+    /// Whether the last one ended soon after it was hired.
+    was_brief: bool,
 }
 
 /// ```text
@@ -52,6 +59,12 @@ enum Worker {
     Here(Arc<Lane>),
     Gone,
     Unfit,
+}
+
+/// What waits for a worker.
+enum Queued {
+    Task(Arc<dyn Leased>, Run),
+    Actor(Arc<Proxy>, Incarnation, LeaseId, Grant),
 }
 
 /// A node without a worker.
@@ -116,7 +129,9 @@ impl Staff {
             worker: Worker::Gone,
             executors: BTreeSet::new(),
             queued: Vec::new(),
+            actors: BTreeMap::new(),
             failures: 0,
+            was_brief: false,
         });
         self.hire(node);
     }
@@ -151,6 +166,7 @@ impl Staff {
             self.crew.remove(&lane);
             lane.kill(format!("on {node} is gone: the node is dead"));
         }
+        crash(position.actors);
     }
 
     /// A worker has called: how many threads it may be asked to run.
@@ -166,7 +182,12 @@ impl Staff {
         self.crew.add(lane.clone());
         let queued = std::mem::take(&mut position.queued);
         self.set_threads(joined.node);
-        queued.into_iter().for_each(|(task, run)| run_on(lane, task, run));
+        for queued in queued {
+            match queued {
+                Queued::Task(task, run) => run_on(lane, task, run),
+                Queued::Actor(proxy, incarnation, lease, grant) => proxy.start_on(lane, incarnation, lease, grant),
+            }
+        }
         Some(joined.cpus)
     }
 
@@ -179,7 +200,16 @@ impl Staff {
             return None;
         }
         position.worker = Worker::Gone;
-        Some(Vacancy::Again(BRIEF.saturating_sub(position.hired_at.elapsed())))
+        let actors = std::mem::take(&mut position.actors);
+        let wait = BRIEF.saturating_sub(position.hired_at.elapsed());
+        // One may die by chance, when its time has come or not.
+        let wait = if wait.is_zero() || !std::mem::replace(&mut position.was_brief, !wait.is_zero()) {
+            Duration::ZERO
+        } else {
+            wait
+        };
+        crash(actors);
+        Some(Vacancy::Again(wait))
     }
 
     /// A node says what became of a worker.
@@ -204,9 +234,8 @@ impl Staff {
         }
         position.worker = Worker::Unfit;
         let queued = std::mem::take(&mut position.queued);
-        for (task, run) in queued {
-            let result = task.ended(&run, Answered::Refused(why.clone()));
-            tell_ended(&run, result);
+        for queued in queued {
+            queued.refuse(&why);
         }
         if self.posts.values().all(|position| matches!(position.worker, Worker::Unfit)) {
             self.crew.give_up(&format!("no node can run this program; on {node}: {why}"));
@@ -240,10 +269,29 @@ impl Staff {
         if let Worker::Here(lane) = &position.worker {
             run_on(lane, task, run);
         } else if let Worker::Unfit = position.worker {
-            let result = task.ended(&run, Answered::Refused(format!("{node} can't run this program")));
-            tell_ended(&run, result);
+            Queued::Task(task, run).refuse(&format!("{node} can't run this program"));
         } else {
-            position.queued.push((task, run));
+            position.queued.push(Queued::Task(task, run));
+        }
+    }
+
+    /// Begins an actor's life on its lease's node.
+    pub(crate) fn start_actor(&mut self, proxy: Arc<Proxy>, incarnation: Incarnation, lease: LeaseId, grant: Grant) {
+        self.posts.values_mut().for_each(|position| drop(position.actors.remove(&proxy.id())));
+        let queued = Queued::Actor(proxy.clone(), incarnation, lease, grant);
+        let Some(position) = self.posts.get_mut(&lease.node) else {
+            return queued.refuse(&format!("{} is dead", lease.node));
+        };
+        match (&position.worker, queued) {
+            (Worker::Here(lane), Queued::Actor(proxy, incarnation, lease, grant)) => {
+                position.actors.insert(proxy.id(), (incarnation, proxy.clone()));
+                proxy.start_on(lane, incarnation, lease, grant);
+            }
+            (Worker::Unfit, queued) => queued.refuse(&format!("{} can't run this program", lease.node)),
+            (_, queued) => {
+                position.actors.insert(proxy.id(), (incarnation, proxy));
+                position.queued.push(queued);
+            }
         }
     }
 
@@ -253,6 +301,24 @@ impl Staff {
         if let Worker::Here(lane) = &position.worker {
             lane.set_threads(position.executors.len() as u32);
             self.crew.refill();
+        }
+    }
+}
+
+/// Lives end with their worker.
+fn crash(actors: BTreeMap<ActorId, (Incarnation, Arc<Proxy>)>) {
+    actors.into_values().for_each(|(incarnation, proxy)| proxy.life_ended(incarnation, ActorEnd::Crashed, None));
+}
+
+impl Queued {
+    /// It can't have what it waits for.
+    fn refuse(self, why: &str) {
+        match self {
+            Self::Task(task, run) => {
+                let result = task.ended(&run, Answered::Refused(why.to_owned()));
+                tell_ended(&run, result);
+            }
+            Self::Actor(proxy, incarnation, ..) => proxy.refused(incarnation, why),
         }
     }
 }

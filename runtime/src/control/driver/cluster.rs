@@ -1,13 +1,15 @@
 //! What comes from a cluster becomes events.
 
 use super::{Driver, Others, Timer};
+use crate::actor::Host;
 use crate::cluster::{HEAD, Letter, Place};
 use crate::control::command::Arrival;
-use crate::process::{Joined, Lane, say};
+use crate::process::{Ended, Joined, Lane, say};
 use crate::session::Vacancy;
 use rayline_core::controller;
-use rayline_core::ids::{NodeId, OwnerId};
+use rayline_core::ids::{Incarnation, LeaseId, NodeId, OwnerId};
 use rayline_core::owner;
+use rayline_core::resources::Grant;
 use rayline_transport::{PeerId, TransportError};
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -34,6 +36,22 @@ impl Driver {
             Arrival::WorkerGone(joined, lane) => {
                 let vacancy = self.staff().and_then(|staff| staff.worker_gone(joined.node, &lane));
                 self.fill(joined.node, vacancy);
+            }
+            Arrival::LifeEnded(Ended { life, end, error }) => {
+                if let Some(proxy) = self.actors.get(&life.actor).and_then(|host| host.clone().apart()) {
+                    proxy.life_ended(life.incarnation, end, error);
+                }
+            }
+        }
+    }
+
+    /// Begins a life where its lease is.
+    pub(super) fn start_actor(&mut self, host: Arc<dyn Host>, incarnation: Incarnation, lease: LeaseId, grant: Grant) {
+        match (&mut self.others, host.clone().apart()) {
+            (Others::Cluster(staff), Some(proxy)) => staff.start_actor(proxy, incarnation, lease, grant),
+            _ => {
+                self.threads.actor_started(lease, &grant);
+                host.start(incarnation, lease, grant);
             }
         }
     }

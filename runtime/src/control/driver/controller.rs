@@ -38,9 +38,8 @@ impl Driver {
     pub(super) fn act_on_actors_and_groups(&mut self, action: controller::Action) {
         match action {
             controller::Action::StartActor { actor, incarnation, lease, grant, .. } => {
-                self.threads.actor_started(lease, &grant);
-                if let Some(host) = self.actors.get(&actor) {
-                    host.clone().start(incarnation, lease, grant);
+                if let Some(host) = self.actors.get(&actor).cloned() {
+                    self.start_actor(host, incarnation, lease, grant);
                 }
             }
             controller::Action::StopActor { actor, incarnation, .. } => {

@@ -1,0 +1,79 @@
+//! What deaths cost.
+
+use super::daemons::Cluster;
+use super::tasks::warm_up;
+use crate::metric::Metric;
+use anyhow::{Context, Result};
+use rayline::prelude::*;
+use std::path::{Path, PathBuf};
+use std::process::{Command, id};
+use std::time::{Duration, Instant};
+
+/// Writes its process's id where nobody has done so, and then waits to be killed; the second attempt returns.
+#[task(retries = 3)]
+fn killed_once(file: String) -> u32 {
+    if !Path::new(&file).exists() {
+        std::fs::write(format!("{file}.new"), id().to_string()).expect("the folder is there");
+        std::fs::rename(format!("{file}.new"), &file).expect("the file was just written");
+        std::thread::sleep(Duration::from_secs(60));
+    }
+    id()
+}
+
+fn pid(file: &Path) -> Result<String> {
+    let begin = Instant::now();
+    while !file.exists() {
+        anyhow::ensure!(begin.elapsed() < Duration::from_secs(10), "no task has begun");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(std::fs::read_to_string(file)?)
+}
+
+fn fresh(rep: usize) -> PathBuf {
+    let file = std::env::temp_dir().join(format!("rayline-bench-{}-killed-{rep}", id()));
+    // What an earlier run left.
+    let _ = std::fs::remove_file(&file);
+    file
+}
+
+/// From `kill -9` of a worker process to the first result of the task that ran there.
+pub fn worker_kill(reps: usize) -> Result<Metric> {
+    let cluster = Cluster::start(&[1])?;
+    let _runtime = cluster.join()?;
+    warm_up(1)?;
+    let mut values = Vec::new();
+    for rep in 0..reps {
+        let file = fresh(rep);
+        let task = killed_once::remote(file.display().to_string());
+        let pid = pid(&file)?;
+        let begin = Instant::now();
+        Command::new("kill").args(["-KILL", &pid]).status().context("no `kill`")?;
+        task.get()?;
+        values.push(begin.elapsed().as_secs_f64() * 1e3);
+        std::fs::remove_file(file)?;
+        // A worker that dies soon after its start is not hired again at once.
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+    Ok(Metric::of("worker_kill", "ms", values))
+}
+
+/// From `kill -9` of a node's daemon to the first result of the task that ran there, on another node.
+pub fn node_kill(reps: usize) -> Result<Metric> {
+    let mut values = Vec::new();
+    for rep in 0..reps.min(5) {
+        let mut cluster = Cluster::start(&[1, 1])?;
+        let _runtime = cluster.join()?;
+        warm_up(2)?;
+        let files = [fresh(2 * rep), fresh(2 * rep + 1)];
+        let tasks = files.each_ref().map(|file| killed_once::remote(file.display().to_string()));
+        files.iter().try_for_each(|file| pid(file).map(drop))?;
+        let begin = Instant::now();
+        cluster.kill_last()?;
+        // The one that ran there returns first; the other never does.
+        let (ready, _) = wait(tasks.into_iter().collect(), 1, Some(Duration::from_secs(10)));
+        anyhow::ensure!(ready.len() == 1, "no task has run again");
+        values.push(begin.elapsed().as_secs_f64() * 1e3);
+        files.iter().try_for_each(std::fs::remove_file)?;
+    }
+    Ok(Metric::of("node_kill_tasks", "ms", values))
+}

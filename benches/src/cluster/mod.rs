@@ -1,0 +1,26 @@
+//! Suite `cluster`: a driver and nodes on one machine, over loopback; and suite `faults`: what deaths cost there.
+
+mod daemons;
+mod deaths;
+mod tasks;
+
+use crate::Bench;
+use crate::metric::Metric;
+use anyhow::Result;
+pub use daemons::daemon;
+
+/// The metrics of the suite `cluster`.
+pub const BENCHES: &[Bench] = &[
+    bench("cluster", "task_throughput", tasks::throughput),
+    bench("cluster", "task_latency", tasks::latency),
+    bench("cluster", "start", tasks::start),
+    bench("cluster", "idle_rss", tasks::idle_rss),
+];
+
+/// The metrics of the suite `faults`.
+pub const FAULTS: &[Bench] =
+    &[bench("faults", "worker_kill", deaths::worker_kill), bench("faults", "node_kill_tasks", deaths::node_kill)];
+
+const fn bench(suite: &'static str, name: &'static str, run: fn(usize) -> Result<Metric>) -> Bench {
+    Bench { suite, name, run }
+}

@@ -1,0 +1,187 @@
+//! Actors of the driver in a worker.
+
+use super::wire::{Haste, Header, Kind};
+use super::worker::Worker;
+use crate::actor::{Beginning, Hosted, Hosting, Witness};
+use crate::error::Error;
+use crate::process::Reply;
+use crate::registry::{self, Answer, FunctionId};
+use crate::runtime;
+use crate::task::Unwatched;
+use rayline_core::controller::ActorEnd;
+use rayline_core::ids::{ActorId, Incarnation, LeaseId};
+use rayline_core::resources::Grant;
+use rayline_exec::Function;
+use rayline_store::{Region, decode_copied, encode};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One life of an actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LifeId {
+    pub(crate) actor: ActorId,
+    pub(crate) incarnation: Incarnation,
+}
+
+/// A life that is to begin.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Life {
+    pub(crate) id: LifeId,
+    /// How many methods may overlap.
+    pub(crate) concurrency: u64,
+    /// Exclusive calls between two checkpoints; 0 for none.
+    pub(crate) checkpoint_every: u64,
+    pub(crate) lease: LeaseId,
+    pub(crate) grant: Grant,
+}
+
+/// A life that has ended, but not for want of a worker.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Ended {
+    pub(crate) life: LifeId,
+    pub(crate) end: ActorEnd,
+    pub(crate) error: Option<Error>,
+}
+
+/// The lives in this worker.
+#[derive(Default)]
+pub(super) struct Actors(Mutex<HashMap<ActorId, Entry>>);
+
+struct Entry {
+    incarnation: Incarnation,
+    hosted: Arc<dyn Hosted>,
+    /// Whether it holds CPUs, and has a thread for them.
+    has_thread: bool,
+}
+
+impl Actors {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ActorId, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, life: LifeId) -> Option<Arc<dyn Hosted>> {
+        let lives = self.lock();
+        lives.get(&life.actor).filter(|entry| entry.incarnation == life.incarnation).map(|entry| entry.hosted.clone())
+    }
+
+    fn remove(&self, life: LifeId) -> Option<Entry> {
+        let mut lives = self.lock();
+        lives.get(&life.actor).filter(|entry| entry.incarnation == life.incarnation)?;
+        lives.remove(&life.actor)
+    }
+}
+
+impl Worker {
+    /// Makes an actor and begins its life, which is answered once it has begun.
+    pub(super) fn create(self: &Arc<Self>, header: Header, body: &Region) {
+        let made = catch_unwind(AssertUnwindSafe(|| self.prepare(header, body)));
+        let refused = match made {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(payload) => Error::panicked("constructor", 1, &*payload),
+        };
+        self.answer(header.call, Answer::Failed { error: refused, retryable: false });
+    }
+
+    fn prepare(self: &Arc<Self>, header: Header, body: &Region) -> Result<(), Error> {
+        let entry = registry::actor_entry(FunctionId(header.function)).ok_or_else(Error::unregistered)?;
+        let (args, life) = split(header, body);
+        let unreadable = |error| Error::codec(entry.name, "life", error);
+        let Life { id, concurrency, checkpoint_every, lease, grant } = decode_copied(&life).map_err(unreadable)?;
+        let witness = Box::new(Reporter { worker: self.clone(), call: header.call });
+        let options = (concurrency as usize, checkpoint_every);
+        let lent = self.upstream.get().expect("it comes after the greeting").lend();
+        let hosted = (entry.host)(Hosting { id: id.actor, options, witness }, &args, &lent)?;
+        let has_thread = !grant.cpu().is_zero();
+        if has_thread {
+            runtime::control().guest(true);
+        }
+        let incarnation = id.incarnation;
+        let entry = Entry { incarnation, hosted: hosted.clone(), has_thread };
+        if let Some(earlier) = self.actors.lock().insert(id.actor, entry) {
+            earlier.end();
+        }
+        hosted.begin(Beginning { incarnation, lease, grant });
+        Ok(())
+    }
+
+    /// Sends a call to the mailbox of its actor.
+    pub(super) fn call_method(self: &Arc<Self>, header: Header, body: &Region) {
+        let (args, to) = split(header, body);
+        let reply = Reply::new(self.clone(), header.call);
+        let hosted = decode_copied::<LifeId>(&to).ok().and_then(|life| self.actors.find(life));
+        // Dropped, the reply says that the call has not begun.
+        if let (Some(hosted), Some(entry)) = (hosted, registry::method_entry(FunctionId(header.function))) {
+            (entry.call)(&hosted, args, reply);
+        }
+    }
+
+    /// Ends a life, after the method that runs.
+    pub(super) fn stop_actor(&self, body: &Region) {
+        if let Ok(life) = decode_copied::<LifeId>(body)
+            && let Some(hosted) = self.actors.find(life)
+        {
+            hosted.end(life.incarnation.0);
+        }
+    }
+}
+
+/// The arguments, and what was given with them.
+fn split(header: Header, body: &Region) -> (Region, Vec<u8>) {
+    let (args, given) = body.split_at(body.len() - header.given_bytes as usize);
+    (body.slice(..args.len()).expect("it begins where the body does"), given.to_vec())
+}
+
+impl Entry {
+    fn end(self) {
+        if self.has_thread {
+            runtime::control().guest(false);
+        }
+        // Not in the midst of what the mailbox does.
+        drop(runtime::pool().submit((), Abandon(self.hosted)));
+    }
+}
+
+/// Ends what a life has left in its mailbox.
+struct Abandon(Arc<dyn Hosted>);
+
+impl Function<()> for Abandon {
+    type Outcome = Unwatched;
+    const NAME: &'static str = "end of an actor's life";
+
+    fn call(self, (): ()) -> Unwatched {
+        self.0.abandon();
+        Unwatched
+    }
+}
+
+/// Tells the driver of a life.
+struct Reporter {
+    worker: Arc<Worker>,
+    /// The call that began it.
+    call: u64,
+}
+
+impl Witness for Reporter {
+    fn started(&self, _: ActorId, _: Incarnation) {
+        let nothing = encode(&()).expect("nothing can be encoded");
+        self.worker.answer(self.call, Answer::Value(nothing));
+    }
+
+    fn ended(&self, actor: ActorId, incarnation: Incarnation, end: ActorEnd, error: Option<&Error>) {
+        let life = LifeId { actor, incarnation };
+        let Some(entry) = self.worker.actors.remove(life) else { return };
+        if end == ActorEnd::ConstructorFailed {
+            let error = error.cloned().unwrap_or_else(Error::unregistered);
+            self.worker.answer(self.call, Answer::Failed { error, retryable: false });
+        } else {
+            let ended =
+                encode(&Ended { life, end, error: error.cloned() }).expect("an error is names, numbers and words");
+            // A driver that is gone need not hear of it.
+            let _ = self.worker.outlet.send(Header::new(Kind::LifeEnded, 0), [&ended, &[]], Haste::Now);
+        }
+        entry.end();
+    }
+}

@@ -1,0 +1,79 @@
+//! The answer to a call of a method, in the actor's process.
+
+use super::lent::Lent;
+use super::worker::Worker;
+use crate::error::{Error, Result};
+use crate::registry::Answer;
+use rayline_store::{Carrier, encode_with};
+use serde::Serialize;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+
+/// Answers a call once. Dropped without, it says that the call has not begun.
+#[doc(hidden)]
+pub struct Reply {
+    worker: Arc<Worker>,
+    call: u64,
+    is_due: bool,
+}
+
+impl Reply {
+    pub(super) fn new(worker: Arc<Worker>, call: u64) -> Self {
+        Self { worker, call, is_due: true }
+    }
+
+    fn lent(&self) -> Lent<'_> {
+        self.worker.upstream.get().expect("a call comes after the greeting").lend()
+    }
+
+    /// What names the large buffers of the arguments.
+    pub(crate) fn carrier(&self) -> impl Carrier {
+        self.lent()
+    }
+
+    /// Answers with a method's result.
+    pub(crate) fn answer<T: Serialize>(mut self, name: &'static str, result: Result<T>) {
+        let lent = self.lent();
+        let encoded =
+            result.and_then(|value| encode_with(&value, &lent).map_err(|error| Error::codec(name, "value", error)));
+        let answer = match encoded {
+            Ok(value) => {
+                lent.give_away();
+                Answer::Value(value)
+            }
+            Err(error) => Answer::Failed { error, retryable: false },
+        };
+        self.is_due = false;
+        self.worker.answer(self.call, answer);
+    }
+
+    /// Runs a method. Its panic is answered, and goes on.
+    pub(crate) fn watch<T>(&mut self, name: &'static str, method: impl FnOnce() -> T) -> T {
+        catch_unwind(AssertUnwindSafe(method)).unwrap_or_else(|payload| {
+            self.panicked(name, &*payload);
+            resume_unwind(payload)
+        })
+    }
+
+    /// Runs a method that may await.
+    pub(crate) async fn watch_async<T>(&mut self, name: &'static str, method: impl Future<Output = T>) -> T {
+        let mut method = pin!(method);
+        poll_fn(|context| self.watch(name, || method.as_mut().poll(context))).await
+    }
+
+    fn panicked(&mut self, name: &'static str, payload: &(dyn std::any::Any + Send)) {
+        self.is_due = false;
+        let error = Error::panicked(name, 1, payload);
+        self.worker.answer(self.call, Answer::Failed { error, retryable: false });
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if self.is_due {
+            self.worker.answer(self.call, Answer::NotBegun);
+        }
+    }
+}
