@@ -132,12 +132,19 @@ pub trait Slot: rayline_exec::Slot {
     type Value;
     const READY: bool;
 
+    /// Whether its value, or its failure, is there.
+    fn is_there(&self) -> bool;
     fn into_arg(self) -> Arg<Self::Value>;
 }
 
 impl<T: Send + 'static> Slot for Ready<T> {
     type Value = T;
     const READY: bool = true;
+
+    #[inline]
+    fn is_there(&self) -> bool {
+        true
+    }
 
     #[inline]
     fn into_arg(self) -> Arg<T> {
@@ -148,6 +155,11 @@ impl<T: Send + 'static> Slot for Ready<T> {
 impl<T: Send + Sync + 'static> Slot for Awaited<Outcome<T>> {
     type Value = T;
     const READY: bool = false;
+
+    #[inline]
+    fn is_there(&self) -> bool {
+        self.is_done()
+    }
 
     #[inline]
     fn into_arg(self) -> Arg<T> {
@@ -162,6 +174,8 @@ pub trait Slots: Args {
     const READY: bool;
     type Args: Send + 'static;
 
+    /// Whether all values, or failures, are there.
+    fn are_there(&self) -> bool;
     fn into_args(self) -> Self::Args;
 }
 
@@ -169,12 +183,22 @@ impl Slots for () {
     const READY: bool = true;
     type Args = ();
 
+    #[inline]
+    fn are_there(&self) -> bool {
+        true
+    }
+
     fn into_args(self) {}
 }
 
 impl<First: Slot<Value: Send + Sync + 'static>, Rest: Slots> Slots for (First, Rest) {
     const READY: bool = First::READY && Rest::READY;
     type Args = (Arg<First::Value>, Rest::Args);
+
+    #[inline]
+    fn are_there(&self) -> bool {
+        self.0.is_there() && self.1.are_there()
+    }
 
     #[inline]
     fn into_args(self) -> Self::Args {

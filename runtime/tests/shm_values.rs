@@ -99,6 +99,23 @@ fn an_argument_is_copied_once_however_deep_and_often() {
     comes_to(&driver, 0);
 }
 
+#[test]
+fn threads_that_pass_a_buffer_at_once_copy_it_once() {
+    let driver = crew(2);
+    let buf = tensor(MIB).data().clone();
+    std::thread::scope(|scope| {
+        for thread in 1..5 {
+            let (driver, buf) = (&driver, buf.slice(0..MIB - thread));
+            scope.spawn(move || {
+                assert!(back::remote(buf.clone(), thread).get().unwrap().0 == buf);
+                assert!(objects(driver).0 <= 2, "the largest part, and the whole");
+            });
+        }
+    });
+    drop(buf);
+    comes_to(&driver, 0);
+}
+
 #[task]
 fn make(len: usize) -> Tensor<f32> {
     tensor(len)
@@ -223,8 +240,8 @@ fn last_isolated() -> Last {
 #[test]
 fn what_a_worker_made_and_did_not_send_goes_with_it() {
     let driver = crew(1);
-    for value in [last::remote(), last_isolated::remote()] {
-        let value = value.take().unwrap();
+    for submit in [|| last::remote(), || last_isolated::remote()] {
+        let value = submit().take().unwrap();
         assert_eq!((value.attempt, value.tensor.data()[999]), (2, 999.0));
         assert_eq!(objects(&driver).0, 1, "and not the first attempt's");
         drop(value);
@@ -294,6 +311,7 @@ fn more_than_fits_is_spilled_or_sent() {
             assert_eq!(add_up::remote(argument).get().unwrap().1, expected);
         }
     }
+    assert!(driver.runtime.object_store().unwrap().spilled_objects > 0);
     let values: Vec<_> = (0..12).map(|_| make::remote(MIB).get().unwrap()).collect();
     assert!(values.iter().all(|value| sample(value) == expected));
     assert!(values.iter().any(|value| is_shared(value.data())) && values.iter().any(|value| !is_shared(value.data())));

@@ -71,6 +71,11 @@ impl<O> Awaited<O> {
         Self { dependency: Dependency { waiter: Waiter::new(fire), dependent }, handle }
     }
 
+    /// Whether the outcome is there already.
+    pub fn is_done(&self) -> bool {
+        self.handle.is_done()
+    }
+
     /// The handle, whose job is done once the job that has this argument runs.
     pub fn into_handle(self) -> Handle<O> {
         self.handle

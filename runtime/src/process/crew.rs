@@ -186,7 +186,7 @@ fn lock(queue: &Mutex<VecDeque<Box<dyn Waiting>>>) -> MutexGuard<'_, VecDeque<Bo
 /// Submits a plain task to the crew.
 pub(crate) fn submit<T: Task, S: Slots<Args = T::Args>>(crew: &Crew, slots: S) -> ObjectRef<T::Output> {
     let (promise, handle) = promise::<TaskName<T>, _>();
-    if S::READY {
+    if slots.are_there() {
         send::<T>(crew, promise, &slots.into_args());
     } else {
         drop(runtime::pool().submit(slots, Send::<T> { promise }));

@@ -55,17 +55,17 @@ impl Region {
         Self { start, len, keep: Some(Arc::new(unsafe { Memory::new(start, len, owner) })) }
     }
 
-    /// The bytes of `memory` in `range`, which begins at a multiple of [`Region::ALIGN`] in memory. `names` live as long
-    /// as they do.
-    pub(crate) fn within(memory: Vec<u8>, range: Range<usize>, names: Vec<Name>) -> Self {
+    /// The bytes of `memory` in `range`, which begins at a multiple of [`Region::ALIGN`] in memory.
+    pub(crate) fn within(memory: Vec<u8>, range: Range<usize>) -> Self {
         let (start, len) = (NonNull::from(&memory[range.clone()]).cast(), range.len());
         // SAFETY: the vector's memory stays where it is, and nobody has it who could write it.
-        unsafe {
-            match names.is_empty() {
-                true => Self::from_raw_parts(start, len, memory),
-                false => Self::from_raw_parts(start, len, (memory, names)),
-            }
-        }
+        unsafe { Self::from_raw_parts(start, len, memory) }
+    }
+
+    /// The same bytes, which keep what `names` name.
+    pub(crate) fn with_names(self, names: Vec<Name>) -> Self {
+        // SAFETY: REG-1, which the owner's `keep` keeps up.
+        unsafe { Self::from_raw_parts(self.start, self.len, (self.keep, names)) }
     }
 
     /// The bytes in `range` as a region that shares this one's memory.

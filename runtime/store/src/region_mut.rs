@@ -1,6 +1,6 @@
 //! Memory that is written once and then sealed.
 
-use crate::{Name, Region};
+use crate::Region;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
@@ -28,12 +28,7 @@ impl RegionMut {
 
     /// Ends the writing.
     pub fn seal(self) -> Region {
-        self.seal_with(Vec::new())
-    }
-
-    /// Ends the writing of bytes that stand for what `names` keep.
-    pub(crate) fn seal_with(self, names: Vec<Name>) -> Region {
-        Region::within(self.memory, self.start..self.start + self.len, names)
+        Region::within(self.memory, self.start..self.start + self.len)
     }
 }
 

@@ -11,8 +11,8 @@ use model::Node;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use rayline_store::{
-    Buf, Carrier, CodecError, ImportError, Name, Region, RegionMut, Tensor, decode, decode_copied, decode_with, encode,
-    encode_with, names, plan,
+    Buf, Carrier, CodecError, ImportError, Name, Region, RegionMut, Tensor, ViewError, decode, decode_copied,
+    decode_with, encode, encode_with, names, plan,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
@@ -135,6 +135,7 @@ impl Carrier for Numbered {
 
     fn import(&self, name: &[u8]) -> Result<Buf<u8>, ImportError> {
         match name {
+            [2, _] => Err(ImportError::Unavailable { why: "it is told so".into() }),
             [1, number] => self.0.borrow().get(usize::from(*number)).cloned().ok_or(ImportError::Gone),
             _ => Err(ImportError::Unreadable),
         }
@@ -169,7 +170,13 @@ fn names_are_read_by_what_takes_bytes_too() {
     assert_eq!((bytes.len(), bytes[199_999]), (200_000, 7));
     let odd: Result<Buf<u64>, _> =
         decode_with(&encode_with(&Buf::from(vec![7_u8; 200_001]), &carrier).unwrap(), &carrier);
-    assert!(matches!(odd, Err(CodecError::View(_))), "{odd:?}");
+    assert!(matches!(odd, Err(CodecError::View(ViewError::Fraction { .. }))), "{odd:?}");
+    let buf = Buf::from(vec![7_u64; 30_000]).to_bytes().slice(1..200_001);
+    let odd: Result<Buf<u64>, _> = decode_with(&encode_with(&buf, &carrier).unwrap(), &carrier);
+    assert_eq!(odd, Err(CodecError::View(ViewError::Misaligned { start: 1, align: 8 })));
+    let unavailable = changed(&region, |bytes| bytes[64] = 2);
+    let error = decode_with::<Buf<u8>>(&unavailable, &carrier).unwrap_err();
+    assert_eq!(error.to_string(), "a buffer is named, but it can't be viewed: it is told so");
 }
 
 #[test]

@@ -60,8 +60,11 @@ pub struct Names<'a> {
 
 impl<'a> Names<'a> {
     pub(super) fn of(bytes: &'a [u8]) -> Self {
-        let segments = Header::parse(bytes).map(|header| header.segments);
-        Self { bytes, segments: segments.unwrap_or(Segments { lengths: &[], end: 0 }) }
+        // Most encodings have no segments at all, and this is asked of every value that comes.
+        let has_segments = bytes.get(4..8).is_some_and(|count| count != [0; 4]);
+        let header = has_segments.then(|| Header::parse(bytes).ok()).flatten();
+        let segments = header.map_or(Segments { lengths: &[], end: 0 }, |header| header.segments);
+        Self { bytes, segments }
     }
 }
 

@@ -104,7 +104,8 @@ pub fn encode_with<T: Serialize + ?Sized>(value: &T, carrier: &dyn Carrier) -> R
     let plan = Plan::new(value, Some(carrier))?;
     let mut region = RegionMut::zeroed(plan.len());
     plan.write_into(&mut region)?;
-    Ok(region.seal_with(plan.into_names()))
+    let names = plan.into_names();
+    Ok(if names.is_empty() { region.seal() } else { region.seal().with_names(names) })
 }
 
 /// The names in an encoding, in its order; none in bytes that are no encoding.

@@ -51,13 +51,21 @@ impl Segment {
     }
 }
 
+/// Apart from `Plan::new`, which is compiled for each type and short for those without large buffers.
+#[cold]
+#[inline(never)]
+fn name_all(segments: &mut [Segment], carrier: &dyn Carrier) {
+    segments.iter_mut().for_each(|segment| segment.name(carrier));
+}
+
 impl Plan {
+    #[inline]
     pub(super) fn new<T: Serialize + ?Sized>(value: &T, carrier: Option<&dyn Carrier>) -> Result<Self, CodecError> {
         let mut encoder = Encoder::new();
         value.serialize(&mut encoder)?;
         let (in_band, mut segments) = encoder.finish();
-        if let Some(carrier) = carrier {
-            segments.iter_mut().for_each(|segment| segment.name(carrier));
+        if let Some(carrier) = carrier.filter(|_| !segments.is_empty()) {
+            name_all(&mut segments, carrier);
         }
         let Ok(segments_len) = u32::try_from(segments.len()) else {
             return Err(CodecError::TooManySegments { segments: segments.len() });
