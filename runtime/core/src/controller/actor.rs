@@ -57,6 +57,18 @@ pub(super) enum Life {
     Dead { cause: DeathCause },
 }
 
+impl Life {
+    fn seat(&self) -> Option<&Seat> {
+        match self {
+            Life::Requested { seat, .. }
+            | Life::Starting { seat, .. }
+            | Life::Alive { seat, .. }
+            | Life::Stopping { seat, .. } => Some(seat),
+            Life::Unplaced | Life::Resting { .. } | Life::Dead { .. } => None,
+        }
+    }
+}
+
 /// What comes after a stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Then {
@@ -202,12 +214,21 @@ impl Controller {
     }
 
     /// Asks a node for an actor's lease, or leaves it unplaced where none has room. Returns whether one was asked.
+    /// How many actors have a place on a node. Where there is but one node it doesn't matter.
+    fn residents(&self, node: NodeId) -> usize {
+        if self.nodes.len() < 2 {
+            return 0;
+        }
+        let seats = self.actors.values().filter_map(|actor| actor.life.seat());
+        seats.filter(|seat| seat.node == node).count()
+    }
+
     pub(super) fn place(&mut self, id: ActorId, out: &mut Out<Action>) -> bool {
         let spec = &self.actors[&id].spec;
         let (demand, bundle) = (spec.demand.clone(), spec.bundle);
         let node = match bundle {
             Some(bundle) => self.bundle_node(bundle),
-            None => plan::single(&demand, &self.nodes),
+            None => plan::single(&demand, &self.nodes, |node| self.residents(node)),
         };
         let actor = self.actors.get_mut(&id).expect("it is being placed");
         let Some(node) = node else {

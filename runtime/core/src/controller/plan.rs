@@ -84,10 +84,20 @@ pub(super) fn feasible_somewhere(demand: &Demand, nodes: &BTreeMap<NodeId, Ledge
 }
 
 /// The node for something that needs one place: of those where it fits now one without GPUs if it needs none, with most
-/// CPUs free.
-pub(super) fn single(demand: &Demand, nodes: &BTreeMap<NodeId, Ledger>) -> Option<NodeId> {
+/// CPUs free. What needs no CPU of its own uses those of others all the same: it goes where `residents`, of which each has
+/// one more when it comes, have most CPUs each.
+pub(super) fn single(
+    demand: &Demand,
+    nodes: &BTreeMap<NodeId, Ledger>,
+    residents: impl Fn(NodeId) -> usize,
+) -> Option<NodeId> {
     let fitting = nodes.iter().filter(|(_, ledger)| ledger.fits(demand));
-    let best = fitting.min_by_key(|(node, ledger)| (wastes_gpus(ledger, demand), Reverse(ledger.free_cpu()), **node));
+    let shares = |node: NodeId, ledger: &Ledger| match demand.cpu().is_zero() {
+        true => ledger.capacity().cpu().parts() / (residents(node) as i64 + 1),
+        false => ledger.free_cpu().parts(),
+    };
+    let best =
+        fitting.min_by_key(|(node, ledger)| (wastes_gpus(ledger, demand), Reverse(shares(**node, ledger)), **node));
     best.map(|(node, _)| *node)
 }
 
@@ -309,7 +319,7 @@ mod tests {
     fn bundles_without_gpus_leave_gpu_nodes_alone() {
         let nodes = cluster(&[(8, 4), (8, 0)]);
         assert_eq!(places(Strategy::Spread, &[cpu(1), gpu(1)], &nodes), Some([2, 1].to_vec()));
-        assert_eq!(single(&cpu(1), &nodes), Some(NodeId(2)));
+        assert_eq!(single(&cpu(1), &nodes, |_| 0), Some(NodeId(2)));
         assert_eq!(places(Strategy::Pack, &[cpu(1), cpu(1)], &nodes), Some([2, 2].to_vec()));
     }
 
@@ -322,6 +332,18 @@ mod tests {
         assert_eq!(with(Strategy::StrictSpread), [NodeId(2), NodeId(1), NodeId(3)]);
         assert_eq!(with(Strategy::StrictPack), [NodeId(2), NodeId(2), NodeId(2)]);
         assert_eq!(with(Strategy::Spread), [NodeId(2), NodeId(1), NodeId(3)]);
+    }
+
+    #[test]
+    fn what_needs_no_cpu_goes_where_there_are_most_for_each() {
+        let nodes = cluster(&[(2, 0), (4, 0), (2, 0)]);
+        let mut residents = [0; 4];
+        let mut next = || {
+            let node = single(&Demand::nothing(), &nodes, |node| residents[node.0 as usize]).unwrap();
+            residents[node.0 as usize] += 1;
+            node.0
+        };
+        assert_eq!([(); 8].map(|()| next()), [2, 1, 2, 3, 2, 1, 2, 3]);
     }
 
     #[test]
