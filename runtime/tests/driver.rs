@@ -157,6 +157,43 @@ impl Counter {
     }
 }
 
+/// Counts, is saved every ten calls, and tells how many calls its lives have made.
+#[derive(Actor)]
+#[actor(restarts = 3, checkpoint = 10)]
+struct Ledger {
+    sum: u64,
+    calls_here: u64,
+}
+
+impl Checkpoint for Ledger {
+    type State = u64;
+
+    fn save(&self) -> u64 {
+        self.sum
+    }
+
+    fn restore(sum: u64) -> Self {
+        Self { sum, calls_here: 0 }
+    }
+}
+
+#[methods]
+impl Ledger {
+    pub fn new() -> Self {
+        Self { sum: 0, calls_here: 0 }
+    }
+
+    pub fn add(&mut self, n: u64) -> u64 {
+        self.calls_here += 1;
+        self.sum += n;
+        self.sum
+    }
+
+    pub fn place(&self) -> (u32, u64) {
+        (id(), self.calls_here)
+    }
+}
+
 fn rand() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0)
@@ -312,6 +349,35 @@ fn actors_begin_again_and_their_waiting_calls_go_on() {
     while !matches!(counter.add(1).get(), Err(error) if matches!(error.kind(), ErrorKind::ActorDied { .. })) {
         assert!(begin.elapsed() < SOON, "a killed actor answers");
     }
+}
+
+#[test]
+fn a_saved_actor_goes_on_in_another_process_where_it_was() {
+    let _cluster = Cluster::new("saved", 1);
+    let ledger = Ledger::remote();
+    let sums: Vec<_> = (1..=37).map(|n| ledger.add(n)).collect();
+    assert_eq!(sums.last().unwrap().get().unwrap(), 37 * 38 / 2);
+    let (pid, calls) = ledger.place().get().unwrap();
+    assert_eq!(calls, 37);
+    kill(pid);
+    let begin = Instant::now();
+    let (other, calls) = loop {
+        // A call that was on its way when the worker died fails.
+        match ledger.place().get_timeout(SOON) {
+            Ok(place) => break place,
+            Err(error) => assert!(begin.elapsed() < SOON, "{error}"),
+        }
+    };
+    assert!(other != pid && calls == 7, "seven calls came after the last checkpoint: {calls}");
+    assert_eq!(ledger.add(1).get().unwrap(), 37 * 38 / 2 + 1);
+    // The next checkpoint comes two calls later.
+    assert_eq!((0..5).map(|_| ledger.add(1)).last().unwrap().get().unwrap(), 37 * 38 / 2 + 6);
+    kill(ledger.place().get().unwrap().0);
+    let begin = Instant::now();
+    while ledger.place().get_timeout(SOON).is_err() {
+        assert!(begin.elapsed() < SOON);
+    }
+    assert_eq!(ledger.add(0).get().unwrap(), 37 * 38 / 2 + 6);
 }
 
 #[test]

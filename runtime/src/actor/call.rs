@@ -17,7 +17,7 @@ pub(super) type Kept<A> = Option<Arc<Keep<A>>>;
 
 /// Declares the trait of one kind of method, what runs it, and the function that sends it.
 macro_rules! method_kind {
-    ($(#[$doc:meta])* $kind:ident, $send:ident, $runner:ident, $receiver:ty) => {
+    ($(#[$doc:meta])* $kind:ident, $send:ident, $runner:ident, $receiver:ty, $is_exclusive:literal) => {
         $(#[$doc])*
         #[doc(hidden)]
         pub trait $kind: Send + Sync + 'static {
@@ -41,7 +41,7 @@ macro_rules! method_kind {
                     ObjectRef::from_handle(cell.mailbox().send(slots, $runner::<M>(actor.kept_unless(S::READY))))
                 }
                 Body::Apart(proxy) => {
-                    proxy.send::<M, _, _>(slots, M::NAME, Box::new(actor.kept_unless(S::READY)))
+                    proxy.send::<M, _, _>(slots, M::NAME, ($is_exclusive, Box::new(actor.kept_unless(S::READY))))
                 }
             }
         }
@@ -50,11 +50,11 @@ macro_rules! method_kind {
 
 method_kind!(
     /// A method by `&mut self`.
-    MutMethod, send_mut, RunMut, &mut Self::Actor
+    MutMethod, send_mut, RunMut, &mut Self::Actor, true
 );
 method_kind!(
     /// A method by `&self`.
-    RefMethod, send_ref, RunRef, &Self::Actor
+    RefMethod, send_ref, RunRef, &Self::Actor, false
 );
 
 impl<M: MutMethod, S: Slots<Args = M::Args>> Method<Life<M::Actor>, S> for RunMut<M> {
@@ -184,7 +184,7 @@ pub fn send_async_mut<M: AsyncMutMethod, S: Slots<Args = M::Args>>(
     let kept = actor.kept_unless(S::READY);
     match actor.body() {
         Body::Here(cell) => ObjectRef::from_handle(cell.mailbox().send_async(slots, RunAsyncMut::<M>(kept))),
-        Body::Apart(proxy) => proxy.send::<M, _, _>(slots, M::NAME, Box::new(kept)),
+        Body::Apart(proxy) => proxy.send::<M, _, _>(slots, M::NAME, (true, Box::new(kept))),
     }
 }
 
@@ -196,7 +196,7 @@ pub fn send_async_ref<M: AsyncRefMethod, S: Slots<Args = M::Args>>(
     let kept = actor.kept_unless(S::READY);
     match actor.body() {
         Body::Here(cell) => ObjectRef::from_handle(cell.mailbox().send_async(slots, RunAsyncRef::<M>(kept))),
-        Body::Apart(proxy) => proxy.send::<M, _, _>(slots, M::NAME, Box::new(kept)),
+        Body::Apart(proxy) => proxy.send::<M, _, _>(slots, M::NAME, (false, Box::new(kept))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Checkpoints: an actor's state, saved now and then, and the calls since.
 
 use crate::data::Data;
+use rayline_store::{CodecError, Region, decode_copied, encode};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -31,6 +32,8 @@ pub trait Checkpoint: Sized {
 pub struct CheckpointOps<A> {
     pub(crate) save: fn(&A) -> Saved,
     pub(crate) restore: fn(&Saved) -> Option<A>,
+    pub(crate) encode: fn(&Saved) -> Result<Region, CodecError>,
+    pub(crate) decode: fn(&[u8]) -> Result<Saved, CodecError>,
 }
 
 /// A saved state, of a type that `CheckpointOps` knows.
@@ -45,6 +48,8 @@ impl<A: Checkpoint> CheckpointOps<A> {
         Self {
             save: |actor| Box::new(actor.save()),
             restore: |saved| saved.downcast_ref::<A::State>().cloned().map(A::restore),
+            encode: |saved| encode(saved.downcast_ref::<A::State>().expect("it was saved by the same type")),
+            decode: |bytes| Ok(Box::new(decode_copied::<A::State>(bytes)?)),
         }
     }
 }
@@ -53,28 +58,63 @@ impl<A: Checkpoint> CheckpointOps<A> {
 pub(crate) struct Journal<A> {
     ops: CheckpointOps<A>,
     every: u64,
+    /// Whether another process keeps the checkpoints, and the calls.
+    is_sent: bool,
     state: Mutex<Entries<A>>,
 }
 
 struct Entries<A> {
     saved: Option<Saved>,
     calls: VecDeque<Replay<A>>,
+    /// Calls since the last checkpoint, where another process keeps them.
+    count: u64,
+    /// A checkpoint that is still to be sent.
+    unsent: Option<Region>,
 }
 
 impl<A> Journal<A> {
     pub(crate) fn new(ops: CheckpointOps<A>, every: u64) -> Self {
-        let state = Mutex::new(Entries { saved: None, calls: VecDeque::new() });
-        Self { ops, every: every.max(1), state }
+        let state = Mutex::new(Entries { saved: None, calls: VecDeque::new(), count: 0, unsent: None });
+        Self { ops, every: every.max(1), is_sent: false, state }
+    }
+
+    /// A journal whose entries another process keeps, which has this checkpoint already.
+    ///
+    /// # Errors
+    /// Where that can't be decoded.
+    pub(crate) fn sent(ops: CheckpointOps<A>, every: u64, saved: Option<&[u8]>) -> Result<Self, CodecError> {
+        let saved = saved.map(ops.decode).transpose()?;
+        let state = Mutex::new(Entries { saved, calls: VecDeque::new(), count: 0, unsent: None });
+        Ok(Self { ops, every: every.max(1), is_sent: true, state })
+    }
+
+    /// The checkpoint that is to be sent.
+    pub(crate) fn take_unsent(&self) -> Option<Region> {
+        self.lock().unsent.take()
     }
 
     /// A call has ended well: keeps it for replay, or saves the actor where it is time.
     pub(crate) fn record(&self, actor: &A, call: Replay<A>) {
         let mut entries = self.lock();
+        if self.is_sent {
+            return self.note(&mut entries, actor);
+        }
         if (entries.calls.len() as u64) + 1 < self.every {
             return entries.calls.push_back(call);
         }
         entries.saved = Some((self.ops.save)(actor));
         entries.calls.clear();
+    }
+
+    fn note(&self, entries: &mut Entries<A>, actor: &A) {
+        entries.count += 1;
+        if entries.count < self.every {
+            return;
+        }
+        match (self.ops.encode)(&(self.ops.save)(actor)) {
+            Ok(saved) => (entries.unsent, entries.count) = (Some(saved), 0),
+            Err(error) => tracing::warn!(%error, "a checkpoint can't be encoded; the one before is kept"),
+        }
     }
 
     /// The actor as of the last call: from the checkpoint, or from `new` where there is none yet.

@@ -1,7 +1,7 @@
 //! One actor in all its lives: its mailbox, how it is made, and what the control thread may ask of it.
 
 use super::checkpoint::Journal;
-use super::{Actor, Body, Keep, Proxy};
+use super::{Actor, Body, Hosting, Keep, Proxy};
 use crate::context::{Assigned, assigned};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime;
@@ -10,6 +10,7 @@ use rayline_core::controller::{ActorEnd, Event};
 use rayline_core::ids::{ActorId, Incarnation, LeaseId};
 use rayline_core::resources::Grant;
 use rayline_exec::{ActorHooks, Function, Mailbox};
+use rayline_store::Region;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -71,6 +72,16 @@ pub(crate) struct Life<A> {
     pub(crate) cell: Weak<dyn RecordsCalls<A>>,
 }
 
+impl<A: 'static> Life<A> {
+    /// Its id, and the checkpoint that its driver is to keep.
+    pub(super) fn unsent(&self) -> Option<(ActorId, Incarnation, Region)> {
+        let cell = self.cell.upgrade()?;
+        let saved = cell.journal()?.take_unsent()?;
+        let (actor, incarnation) = self.given.actor?;
+        Some((actor, incarnation, saved))
+    }
+}
+
 /// Where a life's calls are recorded.
 pub(crate) trait RecordsCalls<A>: Send + Sync {
     fn journal(&self) -> Option<&Journal<A>>;
@@ -107,6 +118,24 @@ impl<A: Actor> ActorCell<A> {
         make: Box<dyn Fn() -> Result<A> + Send + Sync>,
         witness: Box<dyn Witness>,
     ) -> Arc<Self> {
+        let (mailbox, state) = Self::mailbox_of(id, concurrency, witness);
+        let journal = A::checkpoint().map(|ops| Journal::new(ops, checkpoint_every));
+        Self::with_journal(id, detached, mailbox, journal, (make, state))
+    }
+
+    /// An actor whose driver keeps its checkpoints, and has this one.
+    ///
+    /// # Errors
+    /// Where that can't be decoded.
+    pub(super) fn hosted(hosting: Hosting, make: Box<dyn Fn() -> Result<A> + Send + Sync>) -> Result<Arc<Self>> {
+        let Hosting { id, options: (concurrency, every), saved, witness } = hosting;
+        let (mailbox, state) = Self::mailbox_of(id, concurrency, witness);
+        let journal = A::checkpoint().map(|ops| Journal::sent(ops, every, saved.as_deref())).transpose();
+        let journal = journal.map_err(|error| Error::codec(A::TYPE, "checkpoint", error))?;
+        Ok(Self::with_journal(id, true, mailbox, journal, (make, state)))
+    }
+
+    fn mailbox_of(id: ActorId, concurrency: usize, witness: Box<dyn Witness>) -> (Mailbox<Life<A>>, Arc<Shared>) {
         let state = Arc::new(Shared {
             id,
             witness,
@@ -114,8 +143,16 @@ impl<A: Actor> ActorCell<A> {
             stopping: AtomicBool::new(false),
             error: Mutex::default(),
         });
-        let mailbox = Mailbox::new(runtime::pool(), concurrency, Box::new(Hooks(state.clone())));
-        let journal = A::checkpoint().map(|ops| Journal::new(ops, checkpoint_every));
+        (Mailbox::new(runtime::pool(), concurrency, Box::new(Hooks(state.clone()))), state)
+    }
+
+    fn with_journal(
+        id: ActorId,
+        detached: bool,
+        mailbox: Mailbox<Life<A>>,
+        journal: Option<Journal<A>>,
+        (make, state): (Box<dyn Fn() -> Result<A> + Send + Sync>, Arc<Shared>),
+    ) -> Arc<Self> {
         Arc::new(Self { id, detached, make, mailbox, journal, state, keep: Mutex::default() })
     }
 

@@ -45,6 +45,8 @@ pub struct Beginning {
 pub struct Hosting {
     pub(crate) id: ActorId,
     pub(crate) options: (usize, u64),
+    /// Its last checkpoint.
+    pub(crate) saved: Option<Vec<u8>>,
     pub(crate) witness: Box<dyn Witness>,
 }
 
@@ -79,7 +81,7 @@ pub fn host<A: Actor, T: ArgList + Clone + Sync>(
 ) -> Result<Arc<dyn Hosted>> {
     let args: T = decode_with(args, carrier).map_err(|error| Error::codec(A::TYPE, "arguments", error))?;
     let make = Box::new(move || new(args.clone()));
-    Ok(ActorCell::new(hosting.id, true, hosting.options, make, hosting.witness))
+    Ok(ActorCell::hosted(hosting, make)?)
 }
 
 fn cell<A: Actor>(actor: &Arc<dyn Hosted>) -> Option<&ActorCell<A>> {
@@ -153,7 +155,7 @@ impl<M: MutMethod> Method<Life<M::Actor>, ()> for Encoded<M> {
         match decoded(M::NAME, &args, &reply) {
             Ok(args) => {
                 let result = reply.watch(M::NAME, || run_mut::<M>(life, args));
-                answer(M::NAME, reply, result)
+                reply.answer_and_save(M::NAME, result, life.unsent())
             }
             Err(error) => answer::<()>(M::NAME, reply, Err(error)),
         }
@@ -188,7 +190,7 @@ impl<M: AsyncMutMethod> AsyncMethod<Life<M::Actor>, ()> for EncodedAsyncMut<M> {
             match decoded(M::NAME, &args, &reply) {
                 Ok(args) => {
                     let result = reply.watch_async(M::NAME, run_async_mut::<M>(life, args)).await;
-                    answer(M::NAME, reply, result)
+                    reply.answer_and_save(M::NAME, result, life.unsent())
                 }
                 Err(error) => answer::<()>(M::NAME, reply, Err(error)),
             }

@@ -14,7 +14,7 @@ use crate::control::Packed;
 use crate::data::Data;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{ObjectRef, Outcome};
-use crate::process::{Answered, Called, Lane, Life, LifeId, Unread, Waiting};
+use crate::process::{Answered, Called, Keeper, Lane, Life, LifeId, Unread, Waiting};
 use crate::registry::{self, FunctionId};
 use crate::runtime;
 use crate::task::Unwatched;
@@ -46,6 +46,10 @@ pub(crate) struct Proxy {
 struct State {
     /// The life that has begun last, and where.
     life: Option<(Incarnation, Arc<Lane>)>,
+    /// The last checkpoint, where the actor is saved.
+    saved: Option<Vec<u8>>,
+    /// The exclusive calls that ended since, in their order.
+    since: Vec<Arc<Packed>>,
     /// Calls that were sent and have never begun, by the order in which they were sent.
     undone: Vec<(u64, Box<dyn Waiting>)>,
     sent: u64,
@@ -116,14 +120,14 @@ impl Proxy {
         self: &Arc<Self>,
         slots: S,
         name: &'static str,
-        kept: Box<dyn Any + Send>,
+        (is_exclusive, kept): (bool, Box<dyn Any + Send>),
     ) -> ObjectRef<T> {
         let (promise, handle) = promise::<MethodName, _>();
         let function = registry::method_number::<M>().expect("the methods of a registered actor are registered");
-        drop(
-            self.mailbox
-                .send(slots, Forward { promise: Some(promise), proxy: self.clone(), name, function, kept: Some(kept) }),
-        );
+        drop(self.mailbox.send(
+            slots,
+            Forward { promise: Some(promise), proxy: self.clone(), name, function, is_exclusive, kept: Some(kept) },
+        ));
         ObjectRef::from_handle(handle)
     }
 
@@ -136,7 +140,8 @@ impl Proxy {
     pub(crate) fn start_on(self: Arc<Self>, lane: &Arc<Lane>, incarnation: Incarnation, lease: LeaseId, grant: Grant) {
         let (concurrency, checkpoint_every) = self.options;
         let id = LifeId { actor: self.id, incarnation };
-        let life = Life { id, concurrency: concurrency as u64, checkpoint_every, lease, grant };
+        let saved = self.lock().saved.clone();
+        let life = Life { id, concurrency: concurrency as u64, checkpoint_every, lease, grant, saved };
         let life = encode(&life).expect("ids and amounts can be encoded");
         lane.call(Box::new(Begin { proxy: self, incarnation, lane: lane.clone() }), &life);
     }
@@ -144,11 +149,10 @@ impl Proxy {
     /// A life has ended, as its worker says or as the worker has.
     pub(crate) fn life_ended(&self, incarnation: Incarnation, end: ActorEnd, error: Option<Error>) {
         let mut state = self.lock();
-        if state.life.take_if(|(life, _)| *life == incarnation).is_none() {
-            return;
-        }
+        let Some((_, lane)) = state.life.take_if(|(life, _)| *life == incarnation) else { return };
         state.error = error.or(state.error.take());
         drop(state);
+        lane.forget(self.id);
         self.mailbox.stop();
         runtime::control().actor_event(Event::ActorEnded { actor: self.id, incarnation, end });
     }
@@ -165,19 +169,58 @@ impl Proxy {
         let life = LifeId { actor: self.id, incarnation };
         let mut state = self.lock();
         state.life = Some((incarnation, lane.clone()));
-        let mut undone = std::mem::take(&mut state.undone);
+        let (mut undone, since) = (std::mem::take(&mut state.undone), state.since.clone());
         drop(state);
         undone.sort_by_key(|(order, _)| *order);
         let to = encode(&life).expect("ids can be encoded");
+        if self.is_saved() {
+            lane.keep_for(self.id, self.clone());
+        }
+        for packed in since {
+            lane.call(Box::new(Replay(packed)), &to);
+        }
         for (_, call) in undone {
             lane.call(call, &to);
         }
         self.mailbox.open(Link { proxy: self.clone(), life, lane: lane.clone() });
     }
 
+    /// Whether there are checkpoints of it.
+    fn is_saved(&self) -> bool {
+        self.options.1 > 0
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Keeper for Proxy {
+    fn keep(&self, saved: Vec<u8>) {
+        let mut state = self.lock();
+        state.saved = Some(saved);
+        state.since.clear();
+    }
+}
+
+/// A call that an earlier life has answered.
+struct Replay(Arc<Packed>);
+
+impl Waiting for Replay {
+    fn called(&self) -> Called {
+        Called::Method
+    }
+
+    fn packed(&self) -> &Packed {
+        &self.0
+    }
+
+    fn attempt(&self) -> u32 {
+        1
+    }
+
+    // What it gave was delivered. Where it can't end this time, neither can the life that it is for.
+    fn answered(self: Box<Self>, _: Answered) {}
 }
 
 impl Host for Proxy {
@@ -249,6 +292,7 @@ struct Forward<T: Send + Sync + 'static> {
     proxy: Arc<Proxy>,
     name: &'static str,
     function: FunctionId,
+    is_exclusive: bool,
     /// What keeps the actor until then.
     kept: Option<Box<dyn Any + Send>>,
 }
@@ -280,7 +324,8 @@ impl<T: Data, S: Slots<Args: ArgList>> Method<Link, S> for Forward<T> {
             Ok(args) => link.send(Box::new(Call {
                 promise,
                 name,
-                packed: Packed { function, args, is_isolated: false },
+                packed: Arc::new(Packed { function, args, is_isolated: false }),
+                is_exclusive: self.is_exclusive,
                 proxy: link.proxy.clone(),
                 order: link.proxy.next_order(),
             })),
@@ -330,7 +375,8 @@ impl Method<Link, ()> for Last {
 struct Call<T: Send + Sync + 'static> {
     promise: Promise<Outcome<T>>,
     name: &'static str,
-    packed: Packed,
+    packed: Arc<Packed>,
+    is_exclusive: bool,
     proxy: Arc<Proxy>,
     order: u64,
 }
@@ -350,6 +396,7 @@ impl<T: Data> Waiting for Call<T> {
 
     fn answered(self: Box<Self>, answered: Answered) {
         let name = self.name;
+        self.note(&answered);
         let died = |how| Error::in_task(ErrorKind::WorkerDied { how, attempt: 1 }, name);
         let result = match answered {
             Answered::Value(value) => value.decode().map_err(|error| match error {
@@ -377,6 +424,20 @@ impl<T: Data> Waiting for Call<T> {
             }
         };
         self.promise.complete(Outcome(result));
+    }
+}
+
+impl<T: Data> Call<T> {
+    /// One that has ended is made again in the next life, from the last checkpoint on.
+    fn note(&self, answered: &Answered) {
+        let has_ended = match answered {
+            Answered::Value(_) => true,
+            Answered::Failed { error, .. } => !error.is_panic(),
+            Answered::Died(_) | Answered::Refused(_) | Answered::NotBegun => false,
+        };
+        if has_ended && self.is_exclusive && self.proxy.is_saved() {
+            self.proxy.lock().since.push(self.packed.clone());
+        }
     }
 }
 

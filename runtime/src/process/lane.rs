@@ -1,6 +1,6 @@
 //! A driver's way to one worker process: calls there, answers back.
 
-use super::lives::{Ended, LifeId};
+use super::lives::{Ended, LifeId, split};
 use super::ring_end::RingEnd;
 use super::socket::Socket;
 use super::values::{Value, Values};
@@ -9,11 +9,12 @@ use super::{FEW, Hello};
 use crate::control::{Arrival, Packed};
 use crate::error::Error;
 use crate::runtime;
-use rayline_core::ids::{LeaseId, TaskId};
+use rayline_core::ids::{ActorId, LeaseId, TaskId};
 use rayline_core::resources::Grant;
 use rayline_exec::Look;
-use rayline_store::{Region, decode, encode};
+use rayline_store::{Region, decode, decode_copied, encode};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,8 @@ pub(crate) struct Lane {
     under_way: AtomicUsize,
     /// How many threads the worker has for plain tasks, as it was told last.
     threads: AtomicU32,
+    /// Who keeps the checkpoints of actors that live there.
+    keepers: Mutex<HashMap<ActorId, Arc<dyn Keeper>>>,
 }
 
 /// Where answers come from.
@@ -63,6 +66,11 @@ pub(crate) enum Called {
     Task,
     Constructor,
     Method,
+}
+
+/// Keeps the checkpoints of an actor.
+pub(crate) trait Keeper: Send + Sync {
+    fn keep(&self, saved: Vec<u8>);
 }
 
 /// A call that waits for its answer.
@@ -108,7 +116,8 @@ impl Lane {
     /// A lane to the driver's process of that number, which has access to `values`.
     pub(super) fn new(outlet: Outlet, end: End, number: u64, values: Arc<Values>) -> Arc<Self> {
         let (calls, under_way, threads) = (Mutex::default(), AtomicUsize::new(0), AtomicU32::new(0));
-        Arc::new(Self { outlet, end, number, values, calls, under_way, threads })
+        let keepers = Mutex::default();
+        Arc::new(Self { outlet, end, number, values, calls, under_way, threads, keepers })
     }
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
@@ -238,6 +247,7 @@ impl Lane {
         let answered = match header.kind {
             Kind::Value => Answered::Value(self.values.receive(body, self.number)),
             Kind::LifeEnded => return life_ended(&body),
+            Kind::Saved => return self.saved(header, &body),
             Kind::NotBegun => Answered::NotBegun,
             Kind::Died => Answered::Died(decode(&body).unwrap_or_else(|_| "has died".to_owned())),
             _ => match decode(&body) {
@@ -250,7 +260,31 @@ impl Lane {
         call.answered(answered);
     }
 
+    /// A checkpoint of an actor that lives there.
+    fn saved(&self, header: Header, body: &Region) {
+        let (saved, life) = split(header, body);
+        let keeper = decode_copied::<LifeId>(&life).ok().and_then(|life| self.lock_keepers().get(&life.actor).cloned());
+        if let Some(keeper) = keeper {
+            keeper.keep(saved.to_vec());
+        }
+    }
+
+    /// From now on checkpoints of an actor go there.
+    pub(crate) fn keep_for(&self, actor: ActorId, keeper: Arc<dyn Keeper>) {
+        self.lock_keepers().insert(actor, keeper);
+    }
+
+    /// Its life here has ended.
+    pub(crate) fn forget(&self, actor: ActorId) {
+        self.lock_keepers().remove(&actor);
+    }
+
+    fn lock_keepers(&self) -> MutexGuard<'_, HashMap<ActorId, Arc<dyn Keeper>>> {
+        self.keepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn end(&self, how: String) {
+        self.lock_keepers().clear();
         let mut calls = self.lock();
         let how = calls.verdict.take().unwrap_or(how);
         calls.ended = Some(how.clone());

@@ -35,6 +35,8 @@ pub(crate) struct Life {
     pub(crate) checkpoint_every: u64,
     pub(crate) lease: LeaseId,
     pub(crate) grant: Grant,
+    /// The last checkpoint, where there is one.
+    pub(crate) saved: Option<Vec<u8>>,
 }
 
 /// A life that has ended, but not for want of a worker.
@@ -89,11 +91,12 @@ impl Worker {
         let entry = registry::actor_entry(FunctionId(header.function)).ok_or_else(Error::unregistered)?;
         let (args, life) = split(header, body);
         let unreadable = |error| Error::codec(entry.name, "life", error);
-        let Life { id, concurrency, checkpoint_every, lease, grant } = decode_copied(&life).map_err(unreadable)?;
+        let Life { id, concurrency, checkpoint_every, lease, grant, saved } =
+            decode_copied(&life).map_err(unreadable)?;
         let witness = Box::new(Reporter { worker: self.clone(), call: header.call });
         let options = (concurrency as usize, checkpoint_every);
         let lent = self.upstream.get().expect("it comes after the greeting").lend();
-        let hosted = (entry.host)(Hosting { id: id.actor, options, witness }, &args, &lent)?;
+        let hosted = (entry.host)(Hosting { id: id.actor, options, saved, witness }, &args, &lent)?;
         let has_thread = !grant.cpu().is_zero();
         if has_thread {
             runtime::control().guest(true);
@@ -118,6 +121,14 @@ impl Worker {
         }
     }
 
+    /// Has the driver keep a checkpoint.
+    pub(super) fn save(&self, life: LifeId, saved: &Region) {
+        let life = encode(&life).expect("ids can be encoded");
+        let header = Header { given_bytes: life.len() as u32, ..Header::new(Kind::Saved, 0) };
+        // A driver that is gone restores nothing.
+        let _ = self.outlet.send(header, [saved, &life], Haste::Now);
+    }
+
     /// Ends a life, after the method that runs.
     pub(super) fn stop_actor(&self, body: &Region) {
         if let Ok(life) = decode_copied::<LifeId>(body)
@@ -129,7 +140,7 @@ impl Worker {
 }
 
 /// The arguments, and what was given with them.
-fn split(header: Header, body: &Region) -> (Region, Vec<u8>) {
+pub(super) fn split(header: Header, body: &Region) -> (Region, Vec<u8>) {
     let (args, given) = body.split_at(body.len() - header.given_bytes as usize);
     (body.slice(..args.len()).expect("it begins where the body does"), given.to_vec())
 }

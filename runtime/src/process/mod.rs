@@ -32,7 +32,7 @@ mod worker;
 
 pub(crate) use crew::{Crew, submit};
 pub(crate) use fleet::Fleet;
-pub(crate) use lane::{Answered, Called, Lane, Waiting};
+pub(crate) use lane::{Answered, Called, Keeper, Lane, Waiting};
 pub(crate) use launch::ended;
 pub(crate) use leased_call::run_on;
 pub(crate) use lives::{Ended, Life, LifeId};

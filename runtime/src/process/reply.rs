@@ -1,10 +1,13 @@
 //! The answer to a call of a method, in the actor's process.
 
 use super::lent::Lent;
+use super::lives::LifeId;
 use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::registry::Answer;
-use rayline_store::{Carrier, encode_with};
+use crate::task::Unwatched;
+use rayline_core::ids::{ActorId, Incarnation};
+use rayline_store::{Carrier, Region, encode_with};
 use serde::Serialize;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -31,6 +34,22 @@ impl Reply {
     /// What names the large buffers of the arguments.
     pub(crate) fn carrier(&self) -> impl Carrier {
         self.lent()
+    }
+
+    /// Answers with a method's result, and then sends the checkpoint that was taken after it: so the driver knows which calls
+    /// are in it.
+    pub(crate) fn answer_and_save<T: Serialize>(
+        self,
+        name: &'static str,
+        result: Result<T>,
+        saved: Option<(ActorId, Incarnation, Region)>,
+    ) -> Unwatched {
+        let worker = self.worker.clone();
+        self.answer(name, result);
+        if let Some((actor, incarnation, saved)) = saved {
+            worker.save(LifeId { actor, incarnation }, &saved);
+        }
+        Unwatched
     }
 
     /// Answers with a method's result.

@@ -47,14 +47,16 @@ pub(super) enum Kind {
     NotBegun = 19,
     /// From a worker: a life has ended, as the body says.
     LifeEnded = 20,
+    /// From a worker: a checkpoint. The body is the state, then the [`LifeId`](super::lives::LifeId).
+    Saved = 21,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
         use Kind::{Cancel, Create, Dismiss, Hello, Method, Run, Stop, Threads};
-        use Kind::{Died, Failed, Joined, LifeEnded, NotBegun, Value};
+        use Kind::{Died, Failed, Joined, LifeEnded, NotBegun, Saved, Value};
         const TO_WORKERS: [Kind; 8] = [Hello, Run, Cancel, Dismiss, Threads, Create, Method, Stop];
-        const FROM_WORKERS: [Kind; 6] = [Joined, Value, Failed, Died, NotBegun, LifeEnded];
+        const FROM_WORKERS: [Kind; 7] = [Joined, Value, Failed, Died, NotBegun, LifeEnded, Saved];
         TO_WORKERS.into_iter().chain(FROM_WORKERS).find(|kind| *kind as u8 == byte)
     }
 }

@@ -140,7 +140,7 @@ impl Worker {
             Kind::Create => self.create(header, &body),
             Kind::Method => self.call_method(header, &body),
             Kind::Stop => self.stop_actor(&body),
-            Kind::Joined | Kind::Value | Kind::Failed | Kind::Died | Kind::NotBegun | Kind::LifeEnded => {
+            Kind::Joined | Kind::Value | Kind::Failed | Kind::Died | Kind::NotBegun | Kind::LifeEnded | Kind::Saved => {
                 return Err("the driver sent an answer".into());
             }
         }
