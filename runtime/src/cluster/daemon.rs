@@ -1,11 +1,12 @@
 //! The daemon's loop: letters and timers in, letters out. One thread runs all machines of the process.
 
-use super::client::fresh_peer;
+use super::control::{Question, Surface, SurfaceError, SurfaceSetup};
 use super::desk::{Desk, Timer};
 use super::head::Head;
 use super::home::{Home, HomeError};
+use super::ledger::{LedgerFile, LedgerFileError, Record};
 use super::letter::{Address, Envelope, Letter, Place};
-use super::post::{HEAD, Post};
+use super::post::{HEAD, Post, fresh_peer};
 use super::seat::Seat;
 use super::secret::Keys;
 use crate::config::Config;
@@ -16,6 +17,7 @@ use rayline_transport::tcp::{Options, Tcp};
 use rayline_transport::{Event, PeerId, Regions, TransportError};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -37,6 +39,10 @@ pub struct Setup {
     pub listen: SocketAddr,
     /// Where the head is; `None` makes this daemon the head.
     pub head: Option<SocketAddr>,
+    /// Where a head's control surface listens; port 0 takes a free one.
+    pub control: SocketAddr,
+    /// Whether the control surface is encrypted on loopback too.
+    pub encrypts: bool,
     /// What the node offers.
     pub config: Config,
     /// Whether it may listen where others can reach it, though nothing is encrypted.
@@ -50,6 +56,7 @@ pub struct Daemon {
     desk: Desk,
     events: Receiver<Event>,
     head: Option<Head>,
+    surface: Option<Surface>,
     seat: Seat,
     link: Link,
     join_within: Duration,
@@ -87,6 +94,12 @@ pub enum Ended {
         #[source]
         source: TransportError,
     },
+    /// What the head must not forget can't be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerFileError),
+    /// The head has no control surface.
+    #[error(transparent)]
+    Surface(#[from] SurfaceError),
     /// The head refuses it.
     #[error("the head at {head} refuses this node")]
     Refused {
@@ -138,15 +151,15 @@ impl Daemon {
     /// Listens, and prepares the first life of the node. For who has the folder's lock.
     ///
     /// # Errors
-    /// `Config`, `Home`, `Listen`, `System`.
+    /// `Config`, `Home`, `Listen`, `Ledger`, `Surface`, `System`.
     pub fn new(setup: Setup) -> Result<Daemon, Ended> {
-        let Setup { home, keys, listen, head, config, trusts_network, join_within } = setup;
+        let Setup { ref home, ref keys, listen, head, ref config, trusts_network, join_within, .. } = setup;
         let capacity = config.capacity().map_err(Ended::Config)?;
         let me = match head {
             None => HEAD,
             Some(_) => fresh_peer().map_err(|source| Ended::System { what: "find randomness", source })?,
         };
-        let loopback = Options::loopback(me, keys.cluster, keys.secret);
+        let loopback = Options::loopback(me, keys.cluster, keys.secret.clone());
         let options = Options { address: listen, allows_plain_text: trusts_network, ..loopback };
         let (tcp, events) =
             Tcp::bind(options, Regions::new()).map_err(|source| Ended::Listen { address: listen, source })?;
@@ -155,6 +168,7 @@ impl Daemon {
         }
         let limits = Limits::default();
         let place = Place::here(me, tcp.address());
+        let (surface, head) = if head.is_none() { reign(&setup, tcp.address(), &limits)? } else { (None, None) };
         let peer = home.next_life()?;
         let mut post = Post::new(tcp);
         post.note(Address::Head, HEAD);
@@ -162,8 +176,9 @@ impl Daemon {
         Ok(Daemon {
             desk: Desk::new(post),
             events,
-            head: head.is_none().then(|| Head::new(&limits)),
-            seat: Seat::new(home, peer, capacity, place, limits),
+            head,
+            surface,
+            seat: Seat::new(home.clone(), peer, capacity, place, limits),
             link: Link::Joining { until: Instant::now() + join_within, last: None },
             join_within,
             runtime: Some(runtime.map_err(|source| Ended::System { what: "start tokio", source })?),
@@ -204,6 +219,9 @@ impl Daemon {
                 event = self.events.recv() => match event {
                     Some(event) => self.handle(event),
                     None => return Ended::System { what: "use the network", source: io::ErrorKind::BrokenPipe.into() },
+                },
+                Some(question) = question(&mut self.surface) => if let Some(head) = &mut self.head {
+                    question(head, &mut self.desk);
                 },
                 () = asked(&mut term, &mut int) => return self.leave().await,
             }
@@ -347,6 +365,25 @@ impl Daemon {
                 Some(_) => {}
             }
         }
+    }
+}
+
+/// The head, as its ledger has it, and its control surface.
+fn reign(setup: &Setup, head: SocketAddr, limits: &Limits) -> Result<(Option<Surface>, Option<Head>), Ended> {
+    let Setup { home, keys, control: listen, encrypts, .. } = setup;
+    let ledger = Arc::new(LedgerFile::open(&home.ledger_file(), keys.cluster)?);
+    let (record, lives) = Record::open(ledger.clone()).map_err(LedgerFileError::from)?;
+    let (listen, encrypts, term) = (*listen, *encrypts, record.term());
+    let surface = Surface::start(SurfaceSetup { home, keys, head, listen, encrypts, ledger, term })?;
+    let head = Head::new(limits, record, lives, surface.control());
+    Ok((Some(surface), Some(head)))
+}
+
+/// What the control surface wants of the head; never anything where there is none.
+async fn question(surface: &mut Option<Surface>) -> Option<Question> {
+    match surface {
+        Some(surface) => surface.question().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What crosses between the processes of the control plane.
 
-use super::status::{Answer, Question, Resources};
+use super::home::Control;
+use super::status::Resources;
 use rayline_core::ids::{LeaseId, NodeId, OwnerId};
 use rayline_core::members::{self, MemberEvent, Peer};
 use rayline_core::resources::{Capacity, Demand, Grant};
@@ -19,8 +20,6 @@ pub enum Address {
     Node(NodeId),
     /// A process that owns objects.
     Owner(OwnerId),
-    /// Whoever asked a question, by its name as a peer of the transport.
-    Asker(u128),
 }
 
 /// A letter, and whom it is for.
@@ -81,12 +80,10 @@ pub enum Letter {
         /// What has changed since the last.
         report: Report,
     },
-    /// To the head: what somebody wants to know.
-    Ask(Question),
-    /// From the head: what it asked.
-    Answer(Answer),
     /// To a node, by the name of its life or as a member.
     Member(MemberEvent),
+    /// To a node, before its welcome: where the control surface is.
+    Control(Control),
     /// To a node that has left: it is no member any more.
     Farewell,
     /// To a node, from the head and from owners.

@@ -72,7 +72,7 @@ impl Seat {
         match address {
             Address::Life(peer) => peer == self.peer,
             Address::Node(node) => self.member.node() == Some(node),
-            Address::Head | Address::Owner(_) | Address::Asker(_) => false,
+            Address::Head | Address::Owner(_) => false,
         }
     }
 
@@ -80,6 +80,9 @@ impl Seat {
     pub(super) fn handle(&mut self, desk: &mut Desk, from: PeerId, letter: Letter) {
         if let Letter::Member(event) = letter {
             return self.tell_member(desk, event);
+        }
+        if let Letter::Control(control) = letter {
+            return self.home.note_control(control);
         }
         // A process that was stopped wakes in the middle of whatever it did.
         if !self.member.may_act(desk.now()) {
