@@ -407,17 +407,25 @@ fn what_owners_ask_for_is_given_and_shown() {
 #[test]
 fn jobs_are_known_stopped_and_lost() {
     let head = Home::head("jobs");
-    let jobs = |head: &Home| -> Vec<String> {
-        let jobs = head.json(&["jobs", "list", "--json"]);
-        let shown = |job: &Value| format!("{} {} {}", job["job"], job["owner"], job["state"]).replace('"', "");
-        jobs.as_array().unwrap().iter().map(shown).collect()
+    // What is noted is shown when it is on the disk.
+    let jobs_are = |wanted: &[&str]| {
+        let begin = Instant::now();
+        loop {
+            let jobs = head.json(&["jobs", "list", "--json"]);
+            let shown = |job: &Value| format!("{} {} {}", job["job"], job["owner"], job["state"]).replace('"', "");
+            let jobs: Vec<String> = jobs.as_array().unwrap().iter().map(shown).collect();
+            if jobs == wanted {
+                return;
+            }
+            assert!(begin.elapsed() < SOON, "{jobs:?} are not {wanted:?}");
+        }
     };
-    assert_eq!(jobs(&head), [""; 0]);
+    jobs_are(&[]);
     let mut owner = Owner::join(&head);
     let group = GroupId { owner: OWNER, seq: 1 };
     owner.control(controller::Event::ReserveGroup { group, bundles: vec![cpu(1)], strategy: Strategy::Pack });
     assert!(matches!(owner.next(), Letter::Owner(owner::Event::GroupReady { .. })));
-    assert_eq!(jobs(&head), ["j1 w9 running"]);
+    jobs_are(&["j1 w9 running"]);
 
     refused(&head.run(&["jobs", "stop", "j7"]), 1, &["no job j7"]);
     let stopped = head.run(&["jobs", "stop", "j1"]);
@@ -430,19 +438,13 @@ fn jobs_are_known_stopped_and_lost() {
         owner.send(Address::Head, Letter::Members(event));
     }
     owner.send(Address::Head, Letter::Members(members::Event::OwnerClosed { owner: OwnerId(10) }));
-    let begin = Instant::now();
-    while jobs(&head) != ["j1 w9 stopped", "j2 w10 ended", "j3 w11 running"] {
-        assert!(begin.elapsed() < SOON, "{:?}", jobs(&head));
-    }
+    jobs_are(&["j1 w9 stopped", "j2 w10 ended", "j3 w11 running"]);
     head.signal("-KILL");
     let begin = Instant::now();
     while !head.run(&["start", "--head", "--listen", "127.0.0.1:0"]).status.success() {
         assert!(begin.elapsed() < SOON, "the killed head keeps its folder");
     }
-    let begin = Instant::now();
-    while jobs(&head) != ["j1 w9 stopped", "j2 w10 ended", "j3 w11 lost"] {
-        assert!(begin.elapsed() < SOON, "{:?}", jobs(&head));
-    }
+    jobs_are(&["j1 w9 stopped", "j2 w10 ended", "j3 w11 lost"]);
 }
 
 /// Not a test of its own: the program of the next.

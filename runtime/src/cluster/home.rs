@@ -207,7 +207,6 @@ impl Home {
     }
 
     /// Writes the file for those who join.
-    #[cfg(feature = "command")]
     pub(super) fn invite(&self, keys: &Keys, invitation: Invitation) -> Result<(), HomeError> {
         self.replace_text("token", &keys.inviting(invitation))
     }

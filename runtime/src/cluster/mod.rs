@@ -11,6 +11,9 @@
 //! The machines of `rayline-core` take the decisions; `rayline-sim` runs the same ones, and who sends what to whom is as
 //! there. A letter bears the name of the life that it is for: what is for another is dropped.
 
+// Programs without the command have letters and secrets, and not the daemons that use all of them.
+#![cfg_attr(not(feature = "command"), allow(dead_code))]
+
 #[cfg(feature = "command")]
 mod client;
 #[cfg(feature = "command")]

@@ -81,8 +81,8 @@ impl Seat {
         if let Letter::Member(event) = letter {
             return self.tell_member(desk, event);
         }
-        if let Letter::Control(control) = letter {
-            return self.home.note_control(control);
+        if let (HEAD, Letter::Control(control)) = (from, &letter) {
+            return self.home.note_control(*control);
         }
         // A process that was stopped wakes in the middle of whatever it did.
         if !self.member.may_act(desk.now()) {

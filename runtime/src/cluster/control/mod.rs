@@ -8,6 +8,7 @@
 //! It has a thread of its own, so that neither handshakes nor disks hold up heartbeats; the machines keep theirs, and are
 //! asked by closures that it runs between two letters.
 
+mod connections;
 mod page;
 mod services;
 mod surface;

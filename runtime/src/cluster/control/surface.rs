@@ -1,5 +1,6 @@
 //! The server of the control surface, and its thread.
 
+use super::connections::Connections;
 use super::services::Services;
 use super::tls::{Authority, TlsError};
 use super::token::Guard;
@@ -14,12 +15,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tonic::service::InterceptorLayer;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 use tracing::error;
 
 /// Questions that wait for the daemon's loop. One more is answered with `RESOURCE_EXHAUSTED`.
 const QUESTIONS_MAX: usize = 64;
+/// Connections at once. One more is closed.
+const CONNECTIONS_MAX: usize = 256;
 /// Calls of one connection that are under way at once; others wait.
 const CALLS_MAX: usize = 256;
 /// How long a call may take.
@@ -152,7 +154,7 @@ fn serve(
 ) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
+        let incoming = Connections::new(tokio::net::TcpListener::from_std(listener)?, CONNECTIONS_MAX);
         let mut server = Server::builder();
         if let Some(tls) = tls {
             server = server.tls_config(tls)?;
