@@ -197,7 +197,9 @@ impl Drop for LedgerFile {
     /// What waits is committed.
     fn drop(&mut self) {
         self.orders = None;
-        if let Some(writer) = self.writer.take() {
+        // Where what it tells of held the last handle, it is the writer itself that drops this.
+        let is_writer = |writer: &JoinHandle<()>| writer.thread().id() == std::thread::current().id();
+        if let Some(writer) = self.writer.take().filter(|writer| !is_writer(writer)) {
             // It has no panic of ours to pass on.
             let _ = writer.join();
         }
@@ -359,6 +361,21 @@ mod tests {
         };
         ledger.scan(Table::Kv, b"", Some(b"a"), &mut show).unwrap();
         assert_eq!(keys, [b"b"]);
+    }
+
+    #[test]
+    fn what_is_acknowledged_can_be_read() {
+        let place = Place::new("order");
+        let ledger = Arc::new(place.open().unwrap());
+        let (told, heard) = std::sync::mpsc::channel();
+        for i in 0..50_u8 {
+            let (told, reader, key) = (told.clone(), ledger.clone(), [i]);
+            let done = move |_| told.send(reader.get(Table::Kv, &key).unwrap()).unwrap();
+            ledger.write(Change::put(Table::Kv, key, [i; 9]), Box::new(done));
+        }
+        for i in 0..50_u8 {
+            assert_eq!(heard.recv().unwrap(), Some(vec![i; 9]), "it is acknowledged before it is there");
+        }
     }
 
     #[test]
