@@ -33,17 +33,28 @@ const OWNER: OwnerId = OwnerId(9);
 impl Owner {
     /// An owner that has joined on node 1, which is the head's.
     fn join(head: &Home) -> Owner {
-        let keys = Keys::read(&head.file("secret")).unwrap();
-        let options = Options::loopback(PeerId(99), keys.cluster, keys.secret);
-        let (tcp, events) = Tcp::bind(options, Regions::new()).unwrap();
-        tcp.introduce(HEAD, head.address().parse().unwrap());
-        let mut owner = Owner { post: Post::new(tcp), events };
-        let place = Place { peer: 99, address: head.address().parse().unwrap(), host: "elsewhere".into(), pid: 1 };
-        owner.send(Address::Head, Letter::Enlist { place, known: Some(OWNER) });
+        let mut owner = Owner::enlist(head, OWNER);
         let Letter::OwnerWelcome { nodes, dead, owner: OWNER, home: NodeId(1) } = owner.next() else {
             panic!("no welcome")
         };
         assert_eq!((nodes[0].0, nodes[0].1.address.to_string(), dead), (NodeId(1), head.address(), vec![]));
+        owner
+    }
+
+    /// One that asks for a name.
+    fn enlist(head: &Home, name: OwnerId) -> Owner {
+        let keys = Keys::read(&head.file("secret")).unwrap();
+        let options = Options::loopback(PeerId(90 + u128::from(name.0)), keys.cluster, keys.secret);
+        let (tcp, events) = Tcp::bind(options, Regions::new()).unwrap();
+        tcp.introduce(HEAD, head.address().parse().unwrap());
+        let mut owner = Owner { post: Post::new(tcp), events };
+        let place = Place {
+            peer: 90 + u128::from(name.0),
+            address: head.address().parse().unwrap(),
+            host: "elsewhere".into(),
+            pid: 1,
+        };
+        owner.send(Address::Head, Letter::Enlist { place, known: Some(name) });
         owner
     }
 
@@ -188,12 +199,18 @@ fn nodes_wait_for_a_head_that_is_gone() {
         assert!(begin.elapsed() < SOON, "the node says nothing");
         std::thread::sleep(Duration::from_millis(20));
     }
-    refused(&node.run(&["status", "--timeout", "2"]), 3, &["no head answers at", &address]);
+    refused(&node.run(&["status", "--timeout", "2"]), 3, &["no head answers at 127.0.0.1"]);
     let again = head.run(&["start", "--head", "--listen", &address, "--cpus", "2"]);
     assert!(again.status.success(), "{}", text(&again));
-    // Names begin anew: the node's former one is another's now, or nobody's, and it takes a new one.
-    head.wait_for("n2", "alive");
-    assert_eq!(head.states().len(), 2);
+    // Names go on behind all that the killed head may have given.
+    head.wait_for("n66", "alive");
+    assert_eq!(head.states(), ["n65", "n66"].map(|node| (node.to_owned(), "alive".to_owned())));
+    assert_eq!(node.states(), head.states(), "the node's folder leads to the new head");
+    assert!(head.run(&["stop"]).status.success());
+    let again = head.run(&["start", "--head", "--listen", &address, "--cpus", "2"]);
+    assert!(again.status.success(), "{}", text(&again));
+    head.wait_for("n68", "alive");
+    assert_eq!(state(&head.states(), "n67"), Some("alive"), "after a clean end there is no gap");
 }
 
 #[test]
@@ -304,6 +321,48 @@ fn what_owners_ask_for_is_given_and_shown() {
     while head.json(&["list", "groups", "--json"]) != Value::Array(vec![]) {
         assert!(begin.elapsed() < SOON, "the group of a dead owner stays");
     }
+}
+
+#[test]
+fn jobs_are_known_stopped_and_lost() {
+    let head = Home::head("jobs");
+    // What is noted is shown when it is on the disk.
+    let jobs_are = |wanted: &[&str]| {
+        let begin = Instant::now();
+        loop {
+            let jobs = head.json(&["jobs", "list", "--json"]);
+            let shown = |job: &Value| format!("{} {} {}", job["job"], job["owner"], job["state"]).replace('"', "");
+            let jobs: Vec<String> = jobs.as_array().unwrap().iter().map(shown).collect();
+            if jobs == wanted {
+                return;
+            }
+            assert!(begin.elapsed() < SOON, "{jobs:?} are not {wanted:?}");
+        }
+    };
+    jobs_are(&[]);
+    let mut owner = Owner::join(&head);
+    let group = GroupId { owner: OWNER, seq: 1 };
+    owner.control(controller::Event::ReserveGroup { group, bundles: vec![cpu(1)], strategy: Strategy::Pack });
+    assert!(matches!(owner.next(), Letter::Owner(owner::Event::GroupReady { .. })));
+    jobs_are(&["j1 w9 running"]);
+
+    refused(&head.run(&["jobs", "stop", "j7"]), 1, &["no job j7"]);
+    let stopped = head.run(&["jobs", "stop", "j1"]);
+    assert!(stopped.status.success() && text(&stopped).contains("j1 is stopped"), "{}", text(&stopped));
+    assert_eq!(head.json(&["list", "groups", "--json"]), Value::Array(vec![]), "it holds nothing any more");
+    assert!(head.run(&["jobs", "stop", "j1"]).status.success(), "twice is once");
+
+    let mut ends = Owner::enlist(&head, OwnerId(10));
+    jobs_are(&["j1 w9 stopped", "j2 w10 running"]);
+    let _stays = Owner::enlist(&head, OwnerId(11));
+    ends.send(Address::Head, Letter::Members(members::Event::OwnerClosed { owner: OwnerId(10) }));
+    jobs_are(&["j1 w9 stopped", "j2 w10 ended", "j3 w11 running"]);
+    head.signal("-KILL");
+    let begin = Instant::now();
+    while !head.run(&["start", "--head", "--listen", "127.0.0.1:0"]).status.success() {
+        assert!(begin.elapsed() < SOON, "the killed head keeps its folder");
+    }
+    jobs_are(&["j1 w9 stopped", "j2 w10 ended", "j3 w11 lost"]);
 }
 
 #[test]

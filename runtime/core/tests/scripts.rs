@@ -289,6 +289,11 @@ fn run_members(name: &str) {
                 now = Time::ZERO;
                 return Vec::new();
             }
+            "after" => {
+                machine = members::Members::after(limits(&command), command.node(0), [peer(command.word(1))]);
+                now = Time::ZERO;
+                return Vec::new();
+            }
             "wait" => {
                 now = now + command.millis(0);
                 return Vec::new();

@@ -24,7 +24,7 @@ pub struct BinaryId([u8; 32]);
 
 /// A program, and where a node can read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Binary {
+pub struct Program {
     /// What it is.
     pub id: BinaryId,
     /// Where its bytes are, at its driver.
@@ -33,7 +33,7 @@ pub struct Binary {
 
 /// The program of this process, for nodes to read as long as this lives.
 pub(crate) struct Published {
-    binary: Binary,
+    binary: Program,
     _extent: Extent,
     _registration: Registration,
 }
@@ -70,10 +70,10 @@ impl Published {
         let id = BinaryId::of(memory.bytes_mut());
         let registration = tcp.regions().register(memory, Access::Read);
         let extent = registration.publish(0, bytes as u64).map_err(io::Error::other)?;
-        Ok(Self { binary: Binary { id, span: extent.remote() }, _extent: extent, _registration: registration })
+        Ok(Self { binary: Program { id, span: extent.remote() }, _extent: extent, _registration: registration })
     }
 
-    pub(crate) fn binary(&self) -> Binary {
+    pub(crate) fn binary(&self) -> Program {
         self.binary
     }
 }
@@ -83,7 +83,7 @@ impl Binaries {
     ///
     /// # Errors
     /// See [`BinaryError`].
-    pub(crate) fn get(&self, tcp: &Tcp, driver: PeerId, binary: &Binary) -> Result<Arc<OwnedFd>, BinaryError> {
+    pub(crate) fn get(&self, tcp: &Tcp, driver: PeerId, binary: &Program) -> Result<Arc<OwnedFd>, BinaryError> {
         if let Some(kept) = self.find(binary.id) {
             return Ok(kept);
         }
@@ -105,7 +105,7 @@ impl Binaries {
     }
 }
 
-fn fetch(tcp: &Tcp, driver: PeerId, binary: &Binary) -> Result<OwnedFd, BinaryError> {
+fn fetch(tcp: &Tcp, driver: PeerId, binary: &Program) -> Result<OwnedFd, BinaryError> {
     let bytes = usize::try_from(binary.span.len).map_err(|error| BinaryError::Memory(io::Error::other(error)))?;
     let memory = Memfd::new(bytes)?;
     let landed = memory.descriptor().try_clone_to_owned().map_err(BinaryError::Memory)?;
@@ -185,7 +185,7 @@ mod tests {
         assert!(rustix::io::write(&*first, b"x").is_err(), "it is sealed");
         let again = binaries.get(&node, PeerId(9), &binary).unwrap();
         assert!(Arc::ptr_eq(&first, &again), "it is here already: nobody is asked");
-        let lie = Binary { id: BinaryId([7; 32]), ..binary };
+        let lie = Program { id: BinaryId([7; 32]), ..binary };
         let refused = binaries.get(&node, PeerId(1), &lie).unwrap_err();
         assert!(matches!(refused, BinaryError::Other { .. }), "{refused}");
     }

@@ -1,11 +1,12 @@
 //! The daemon's loop: letters and timers in, letters out. One thread runs all machines of the process.
 
-use super::client::fresh_peer;
+use super::control::{Question, Surface, SurfaceError, SurfaceSetup};
 use super::desk::{Desk, Timer};
 use super::head::Head;
 use super::home::{Home, HomeError};
+use super::ledger::{LedgerFile, LedgerFileError, Record};
 use super::letter::{Address, Envelope, Letter, Place};
-use super::post::{HEAD, Post};
+use super::post::{HEAD, Post, fresh_peer};
 use super::seat::Seat;
 use super::secret::Keys;
 use super::workers::{Fate, Workers};
@@ -39,6 +40,10 @@ pub struct Setup {
     pub listen: SocketAddr,
     /// Where the head is; `None` makes this daemon the head.
     pub head: Option<SocketAddr>,
+    /// Where a head's control surface listens; port 0 takes a free one.
+    pub control: SocketAddr,
+    /// Whether the control surface is encrypted on loopback too.
+    pub encrypts: bool,
     /// What the node offers.
     pub config: Config,
     /// Whether it may listen where others can reach it, though nothing is encrypted.
@@ -52,6 +57,7 @@ pub struct Daemon {
     desk: Desk,
     events: Receiver<Event>,
     head: Option<Head>,
+    surface: Option<Surface>,
     seat: Seat,
     /// What becomes of workers.
     fates: Receiver<Fate>,
@@ -91,6 +97,12 @@ pub enum Ended {
         #[source]
         source: TransportError,
     },
+    /// What the head must not forget can't be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerFileError),
+    /// The head has no control surface.
+    #[error(transparent)]
+    Surface(#[from] SurfaceError),
     /// The head refuses it.
     #[error("the head at {head} refuses this node")]
     Refused {
@@ -142,9 +154,9 @@ impl Daemon {
     /// Listens, and prepares the first life of the node. For who has the folder's lock.
     ///
     /// # Errors
-    /// `Config`, `Home`, `Listen`, `System`.
+    /// `Config`, `Home`, `Listen`, `Ledger`, `Surface`, `System`.
     pub fn new(setup: Setup) -> Result<Daemon, Ended> {
-        let Setup { home, keys, listen, head, config, trusts_network, join_within } = setup;
+        let Setup { ref home, ref keys, listen, head, ref config, trusts_network, join_within, .. } = setup;
         let capacity = config.capacity().map_err(Ended::Config)?;
         let me = match head {
             None => HEAD,
@@ -157,23 +169,22 @@ impl Daemon {
         if let Some(address) = head {
             tcp.introduce(HEAD, address);
         }
-        let mut start = [0; 4];
-        super::secret::fill(&mut start).map_err(|source| Ended::System { what: "find randomness", source })?;
-        let start = u32::from_le_bytes(start);
         let limits = Limits::default();
         let place = Place::here(me, tcp.address());
+        let (surface, head) = if head.is_none() { reign(&setup, tcp.address(), &limits)? } else { (None, None) };
         let peer = home.next_life()?;
         let tcp = Arc::new(tcp);
         let offer = (config.cpu_count(), trusts_network);
-        let (workers, fates) = Workers::new(tcp.clone(), keys, offer, home.path().to_owned());
+        let (workers, fates) = Workers::new(tcp.clone(), keys.clone(), offer, home.path().to_owned());
         let mut post = Post::new(tcp);
         post.note(Address::Head, HEAD);
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Daemon {
             desk: Desk::new(post),
             events,
-            head: head.is_none().then(|| Head::new(&limits, start)),
-            seat: Seat::new((home, workers), peer, capacity, place, limits),
+            head,
+            surface,
+            seat: Seat::new((home.clone(), workers), peer, capacity, place, limits),
             fates,
             link: Link::Joining { until: Instant::now() + join_within, last: None },
             join_within,
@@ -217,6 +228,9 @@ impl Daemon {
                     None => return Ended::System { what: "use the network", source: io::ErrorKind::BrokenPipe.into() },
                 },
                 Some(fate) = self.fates.recv() => self.seat.hear(&mut self.desk, fate),
+                Some(question) = question(&mut self.surface) => if let Some(head) = &mut self.head {
+                    question(head, &mut self.desk);
+                },
                 () = asked(&mut term, &mut int) => return self.leave().await,
             }
         }
@@ -359,6 +373,25 @@ impl Daemon {
                 Some(_) => {}
             }
         }
+    }
+}
+
+/// The head, as its ledger has it, and its control surface.
+fn reign(setup: &Setup, head: SocketAddr, limits: &Limits) -> Result<(Option<Surface>, Option<Head>), Ended> {
+    let Setup { home, keys, control: listen, encrypts, .. } = setup;
+    let ledger = Arc::new(LedgerFile::open(&home.ledger_file(), keys.cluster)?);
+    let (record, lives) = Record::open(ledger.clone()).map_err(LedgerFileError::from)?;
+    let (listen, encrypts, term) = (*listen, *encrypts, record.term());
+    let surface = Surface::start(SurfaceSetup { home, keys, head, listen, encrypts, ledger, term })?;
+    let head = Head::new(limits, record, lives, surface.control());
+    Ok((Some(surface), Some(head)))
+}
+
+/// What the control surface wants of the head; never anything where there is none.
+async fn question(surface: &mut Option<Surface>) -> Option<Question> {
+    match surface {
+        Some(surface) => surface.question().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,14 +1,17 @@
 //! The head: who is a member, and what the controller wants of whom.
 
+mod rows;
+
 use super::desk::{Desk, Timer};
+use super::home::Control;
+use super::ledger::{Done, Record};
 use super::letter::{Address, Letter, Place, Report};
 use super::owners::Owners;
-use super::post::{HEAD, PostError};
-use super::status::{ActorRow, Answer, GroupRow, NodeRow, NodeState, Page, Question, Resources, WaitingRow};
-use rayline_core::controller::{self, ActorEnd, ActorState, Controller, Strategy};
-use rayline_core::ids::{ActorId, GroupId, NodeId, OwnerId, TimerToken};
+use super::status::Resources;
+use rayline_core::controller::{self, ActorEnd, Controller};
+use rayline_core::ids::{NodeId, OwnerId, TimerToken};
 use rayline_core::members::{self, MemberEvent, Members, Peer};
-use rayline_core::resources::{Capacity, Demand};
+use rayline_core::resources::Capacity;
 use rayline_core::{Limits, Out, node, owner};
 use rayline_transport::PeerId;
 use std::collections::{BTreeMap, VecDeque};
@@ -27,8 +30,23 @@ pub(super) struct Head {
     nodes: BTreeMap<NodeId, Seen>,
     owners: Owners,
     gone: VecDeque<(NodeId, Seen, NodeState)>,
+    record: Record,
+    /// What each node that joins is told.
+    control: Control,
     members_out: Out<members::Action>,
     controller_out: Out<controller::Action>,
+}
+
+/// Whether a node lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NodeState {
+    /// It was welcomed, and has not said yet that it knows.
+    Joining,
+    Alive,
+    /// It was silent for too long, its process has ended, or its machine has begun another life.
+    Dead,
+    /// It was stopped.
+    Left,
 }
 
 /// What the head knows of a node besides its membership.
@@ -42,15 +60,17 @@ struct Seen {
 }
 
 impl Head {
-    /// A head whose drivers get names from `start` on.
-    pub(super) fn new(limits: &Limits, start: u32) -> Head {
+    /// A head that goes on after the earlier ones of the same record, which ended with these lives of machines.
+    pub(super) fn new(limits: &Limits, record: Record, lives: Vec<Peer>, control: Control) -> Head {
         Head {
-            members: Members::new(limits.clone()),
+            members: Members::after(limits.clone(), record.next_node(), lives),
             controller: Controller::new(limits.clone()),
             joining: BTreeMap::new(),
             nodes: BTreeMap::new(),
-            owners: Owners::new(start),
+            owners: Owners::new(record.next_owner()),
             gone: VecDeque::new(),
+            record,
+            control,
             members_out: Out::new(),
             controller_out: Out::new(),
         }
@@ -74,7 +94,6 @@ impl Head {
                 }
             }
             Letter::Enlist { place, known } => self.enlist(desk, from, place, known),
-            Letter::Ask(question) => self.reply(desk, from, &question),
             other => warn!(%from, ?other, "a letter that is not for a head"),
         }
     }
@@ -99,7 +118,7 @@ impl Head {
         let home = up().find(|(_, seen)| is_here(seen)).or_else(|| up().next()).map(|(node, _)| *node);
         let Some(node) = home else {
             let why = "the cluster has no node yet".to_owned();
-            return desk.send_by(from, Address::Asker(from.0), Letter::OwnerRefused { why });
+            return desk.send_by(from, Address::Head, Letter::OwnerRefused { why });
         };
         let owner = self.owners.enlist(from, known);
         desk.post.note(Address::Owner(owner), from);
@@ -116,6 +135,15 @@ impl Head {
         self.tell_controller(desk, controller::Event::Timer { token });
     }
 
+    /// Takes from a job all that it holds, as if its driver were gone; whether it runs. If so, `done` hears when that is
+    /// noted.
+    pub(super) fn stop_job(&mut self, desk: &mut Desk, number: u64, done: Done) -> bool {
+        let Some(owner) = self.record.job_stops(number, done) else { return false };
+        info!(number, %owner, "a job is stopped");
+        self.tell_members(desk, members::Event::OwnerClosed { owner });
+        true
+    }
+
     /// What a peer says of membership. A node that this head has not welcomed, or as whom another has joined, speaks for a
     /// life of an earlier head: it is over.
     fn members_event(&mut self, desk: &mut Desk, from: PeerId, event: members::Event) {
@@ -129,7 +157,10 @@ impl Head {
             return desk.send_by(from, Address::Node(node), Letter::Member(MemberEvent::Fenced));
         }
         match event {
-            members::Event::Heartbeat { .. } | members::Event::OwnerClosed { .. } => self.tell_members(desk, event),
+            members::Event::Heartbeat { .. } => self.tell_members(desk, event),
+            members::Event::OwnerClosed { owner } if self.owners.of(from).contains(&owner) => {
+                self.tell_members(desk, event);
+            }
             members::Event::Leave { node } => {
                 info!(%node, "a node leaves");
                 self.bury(node, NodeState::Left);
@@ -157,8 +188,13 @@ impl Head {
         match action {
             Action::Welcome { peer, node } => {
                 let seen = self.joining.get(&peer).expect("it has just asked").clone();
+                // It asks again, and is welcomed when that can be written down.
+                if !self.record.welcome(peer, node) {
+                    return;
+                }
                 desk.post.note(Address::Node(node), seen.by);
                 self.nodes.insert(node, seen);
+                desk.send(Address::Life(peer), Letter::Control(self.control));
                 desk.send(Address::Life(peer), Letter::Member(MemberEvent::Welcome { node }));
             }
             Action::Refuse { peer, why } => {
@@ -167,6 +203,7 @@ impl Head {
             Action::Ack { node, beat } => desk.send(Address::Node(node), Letter::Member(MemberEvent::Ack { beat })),
             Action::Fence { node } => desk.send(Address::Node(node), Letter::Member(MemberEvent::Fenced)),
             Action::OwnerWelcome { owner } => {
+                self.record.job_begins(owner, None);
                 let place = |node| Some((node, self.nodes.get(&node)?.place.clone()));
                 let nodes = self.members.nodes().filter_map(|(node, _)| place(node)).collect();
                 let dead = self.members.dead_owners().collect();
@@ -177,6 +214,7 @@ impl Head {
             Action::NodeDied { node } => self.node_died(desk, node),
             Action::OwnerDied { owner } => {
                 self.owners.remove(owner);
+                self.record.job_ends(owner);
                 self.tell_controller(desk, controller::Event::OwnerDied { owner });
                 self.tell_owners(desk, &Letter::Owner(owner::Event::OwnerDied { owner }));
                 self.tell_nodes(desk, &Letter::Node(node::Event::OwnerDied { owner }));
@@ -245,77 +283,6 @@ impl Head {
         let ended = controller::Event::ActorEnded { actor, incarnation, end };
         desk.send(Address::Head, Letter::Controller(ended));
     }
-
-    /// Answers with as many rows as fit a frame.
-    fn reply(&self, desk: &mut Desk, from: PeerId, question: &Question) {
-        let to = Address::Asker(from.0);
-        let mut rows_max = Page::ROWS_MAX;
-        while rows_max > 0 {
-            let letter = Letter::Answer(self.answer(question, rows_max));
-            match desk.post.send(to, letter) {
-                Err(PostError::TooLarge { .. }) => rows_max /= 2,
-                Err(error) => return debug!(%from, %error, "an answer is lost"),
-                Ok(()) => return,
-            }
-        }
-        warn!(?question, "not even one row of the answer fits a frame");
-    }
-
-    fn answer(&self, question: &Question, rows_max: usize) -> Answer {
-        match question {
-            Question::Nodes { after } => Answer::Nodes(self.node_rows(*after, rows_max)),
-            Question::Actors { after } => {
-                let actors = self.controller.actors(*after);
-                let rows = actors.map(|(id, spec, state)| (id, ActorRow::of(id, spec, state)));
-                Answer::Actors(Page::of(rows, rows_max))
-            }
-            Question::Groups { after } => {
-                let groups = self.controller.groups(*after);
-                let rows = groups
-                    .map(|(id, strategy, bundles, nodes)| (id, GroupRow::of(id, strategy, bundles, nodes.as_deref())));
-                Answer::Groups(Page::of(rows, rows_max))
-            }
-            Question::Waiting => Answer::Waiting(self.waiting_rows(rows_max)),
-        }
-    }
-
-    fn node_rows(&self, after: Option<NodeId>, rows_max: usize) -> Page<NodeRow, NodeId> {
-        let alive = self.nodes.iter().map(|(node, seen)| {
-            let state = if self.members.is_member(*node) { NodeState::Alive } else { NodeState::Joining };
-            (*node, (seen, state))
-        });
-        let gone = self.gone.iter().map(|(node, seen, state)| (*node, (seen, *state)));
-        let all: BTreeMap<NodeId, (&Seen, NodeState)> = alive.chain(gone).collect();
-        let rows = all.into_iter().filter(|(node, _)| after.is_none_or(|after| *node > after));
-        Page::of(rows.map(|(node, (seen, state))| (node, seen.row(node, state))), rows_max)
-    }
-
-    fn waiting_rows(&self, rows_max: usize) -> Vec<WaitingRow> {
-        let leases = self.nodes.iter().flat_map(|(node, seen)| {
-            let waiting = seen.report.iter().flat_map(|report| &report.waiting);
-            waiting.map(move |(demand, count)| WaitingRow {
-                who: format!("leases on {node}"),
-                demand: Resources::asked(demand),
-                count: *count,
-                why: format!("{node} has too little free"),
-            })
-        });
-        let actors = self.controller.actors(None).filter_map(|(id, spec, state)| {
-            let is_waiting = matches!(state, ActorState::Pending | ActorState::Restarting);
-            let why = match spec.bundle {
-                Some(bundle) => format!("for room in bundle {bundle}"),
-                None => "for a node with room, or the pause after a failure".to_owned(),
-            };
-            let demand = Resources::asked(&spec.demand);
-            is_waiting.then(|| WaitingRow { who: format!("actor {id}"), demand, count: 1, why })
-        });
-        let groups = self.controller.groups(None).filter(|(.., nodes)| nodes.is_none()).map(|(id, _, bundles, _)| {
-            let demand = bundles.iter().map(Resources::asked).fold(Resources::default(), |sum, one| sum.and(&one));
-            let why = "for nodes that have room for all its bundles at once".to_owned();
-            WaitingRow { who: format!("group {id}"), demand, count: 1, why }
-        });
-        leases.chain(groups).chain(actors).take(rows_max).collect()
-    }
 }
 
 /// Who must hear what the controller wants of a node: as in the simulator.
@@ -356,54 +323,4 @@ fn tell_owner(desk: &mut Desk, action: controller::Action) {
         other => return debug!(?other, "an action for nobody"),
     };
     desk.send(Address::Owner(owner), letter);
-}
-
-impl Seen {
-    fn row(&self, node: NodeId, state: NodeState) -> NodeRow {
-        let used = self.report.as_ref().map(|report| self.total.without(&report.free)).unwrap_or_default();
-        NodeRow {
-            node: node.to_string(),
-            state,
-            is_head: self.by == HEAD,
-            host: self.place.host.clone(),
-            pid: self.place.pid,
-            address: self.place.address.to_string(),
-            total: self.total.clone(),
-            used,
-            leases: self.report.as_ref().map_or(0, |report| report.leases),
-        }
-    }
-}
-
-impl ActorRow {
-    fn of(id: ActorId, spec: &controller::ActorSpec, state: ActorState) -> ActorRow {
-        let (state, node, why) = match state {
-            ActorState::Pending => ("pending", None, None),
-            ActorState::Starting => ("starting", None, None),
-            ActorState::Alive { node, .. } => ("alive", Some(node.to_string()), None),
-            ActorState::Restarting => ("restarting", None, None),
-            ActorState::Dead { cause } => ("dead", None, Some(cause.to_string())),
-        };
-        let demand = Resources::asked(&spec.demand);
-        ActorRow { actor: id.to_string(), name: spec.name.clone(), state: state.to_owned(), node, demand, why }
-    }
-}
-
-impl GroupRow {
-    fn of(id: GroupId, strategy: Strategy, bundles: &[Demand], nodes: Option<&[NodeId]>) -> GroupRow {
-        let strategy = match strategy {
-            Strategy::Pack => "pack",
-            Strategy::Spread => "spread",
-            Strategy::StrictPack => "strict-pack",
-            Strategy::StrictSpread => "strict-spread",
-        };
-        GroupRow {
-            group: id.to_string(),
-            strategy: strategy.to_owned(),
-            is_ready: nodes.is_some(),
-            bundle_count: u32::try_from(bundles.len()).unwrap_or(u32::MAX),
-            bundles: bundles.iter().take(Page::ROWS_MAX).map(Resources::asked).collect(),
-            nodes: nodes.unwrap_or_default().iter().take(Page::ROWS_MAX).map(NodeId::to_string).collect(),
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The folder of a daemon: its secret, where it is, its lives, its log.
 
-use super::secret::{Keys, SecretError, check_private, fill, read_private, write_private};
+use super::secret::{Invitation, Keys, SecretError, check_private, fill, read_private, write_private};
 use rayline_core::members::Peer;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tracing::warn;
 
 /// How often a lock is tried again.
 const LOOKS_MAX: u32 = 10;
@@ -31,6 +32,15 @@ pub struct Running {
     pub pid: u32,
     /// The file of the cluster's secret.
     pub secret_file: PathBuf,
+}
+
+/// Where a cluster's control surface is, as the head tells each node that joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it speaks TLS, and expects certificates of its clients.
+    pub is_encrypted: bool,
 }
 
 /// Why a folder can't be used.
@@ -104,6 +114,21 @@ impl Home {
         self.path.join("secret")
     }
 
+    /// The head's durable state.
+    pub fn ledger_file(&self) -> PathBuf {
+        self.path.join("ledger")
+    }
+
+    /// What those take along who join a head that others can reach.
+    pub fn token_file(&self) -> PathBuf {
+        self.path.join("token")
+    }
+
+    /// The certificate of the head's authority.
+    pub fn ca_file(&self) -> PathBuf {
+        self.path.join("ca.pem")
+    }
+
     /// The daemon's log.
     pub fn log_file(&self) -> PathBuf {
         self.path.join("log")
@@ -163,8 +188,27 @@ impl Home {
 
     /// Nothing runs here any more.
     pub fn note_stopped(&self) {
-        // Without the lock it counts for nothing, if it stays.
-        let _ = std::fs::remove_file(self.path.join("daemon"));
+        // Without the lock they count for nothing, if they stay.
+        for file in ["daemon", "control"] {
+            let _ = std::fs::remove_file(self.path.join(file));
+        }
+    }
+
+    /// Writes down where the control surface is, which each head says anew.
+    pub(super) fn note_control(&self, control: Control) {
+        if let Err(error) = self.replace("control", &control) {
+            warn!(error = &error as &dyn std::error::Error, "commands in this folder won't find the head");
+        }
+    }
+
+    /// Where the control surface is, as the daemon here was told.
+    pub fn control(&self) -> Option<Control> {
+        serde_json::from_str(&read_private(&self.path.join("control")).ok()?).ok()
+    }
+
+    /// Writes the file for those who join.
+    pub(super) fn invite(&self, keys: &Keys, invitation: Invitation) -> Result<(), HomeError> {
+        self.replace_text("token", &keys.inviting(invitation))
     }
 
     /// The cluster's keys of this folder, made where there are none.
@@ -214,10 +258,13 @@ impl Home {
 
     /// Replaces a file as a whole, so that who reads it sees the old or the new one.
     fn replace(&self, name: &str, value: &impl Serialize) -> Result<(), HomeError> {
+        self.replace_text(name, &serde_json::to_string(value).expect("numbers, texts and paths of ours"))
+    }
+
+    fn replace_text(&self, name: &str, text: &str) -> Result<(), HomeError> {
         let (path, new) = (self.path.join(name), self.path.join(format!("{name}.new")));
         let _ = std::fs::remove_file(&new);
-        let text = serde_json::to_string(value).expect("numbers, texts and paths of ours");
-        write_private(&new, &text)?;
+        write_private(&new, text)?;
         std::fs::rename(&new, &path).map_err(error(&path, "replace"))
     }
 }

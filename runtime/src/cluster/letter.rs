@@ -1,11 +1,14 @@
 //! What crosses between the processes of the control plane.
 
-use super::status::{Answer, Question, Resources};
-use super::workers::Job;
+use super::binary::Program;
+use super::home::Control;
+use super::post::HEAD;
+use super::status::Resources;
 use rayline_core::ids::{LeaseId, NodeId, OwnerId};
 use rayline_core::members::{self, MemberEvent, Peer};
 use rayline_core::resources::{Capacity, Demand, Grant};
 use rayline_core::{controller, node, owner};
+use rayline_transport::PeerId;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -20,8 +23,6 @@ pub enum Address {
     Node(NodeId),
     /// A process that owns objects.
     Owner(OwnerId),
-    /// Whoever asked a question, by its name as a peer of the transport.
-    Asker(u128),
 }
 
 /// A letter, and whom it is for.
@@ -44,6 +45,21 @@ pub struct Place {
     pub host: String,
     /// Its process on that host.
     pub pid: u32,
+}
+
+/// A driver's wish for a worker on a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hire {
+    /// Who wishes.
+    pub owner: OwnerId,
+    /// Where the driver is.
+    pub driver: Place,
+    /// What is to run.
+    pub binary: Program,
+    /// How it was called there.
+    pub name: String,
+    /// Variables of the driver's environment that its workers have, too.
+    pub variables: Vec<(String, String)>,
 }
 
 /// How much of a node is used.
@@ -82,12 +98,10 @@ pub enum Letter {
         /// What has changed since the last.
         report: Report,
     },
-    /// To the head: what somebody wants to know.
-    Ask(Question),
-    /// From the head: what it asked.
-    Answer(Answer),
     /// To a node, by the name of its life or as a member.
     Member(MemberEvent),
+    /// To a node, before its welcome: where the control surface is.
+    Control(Control),
     /// To a node that has left: it is no member any more.
     Farewell,
     /// To a node, from the head and from owners.
@@ -113,7 +127,7 @@ pub enum Letter {
     },
     /// To a node, from a driver: start a worker for it. What becomes of that it tells with `WorkerEnded`; the worker itself
     /// calls the driver.
-    Hire(Job),
+    Hire(Hire),
     /// To a driver, from a node: its worker has ended (how), or never ran (why).
     WorkerEnded {
         /// Which node.
@@ -157,6 +171,19 @@ pub enum Letter {
         /// All that it holds now.
         grant: Grant,
     },
+}
+
+impl Place {
+    /// Of this process, which listens at `address` as `peer`.
+    pub(crate) fn here(peer: PeerId, address: SocketAddr) -> Place {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Place { peer: peer.0, address, host, pid: std::process::id() }
+    }
+
+    /// Whether the head runs in the same process.
+    pub fn is_head(&self) -> bool {
+        self.peer == HEAD.0
+    }
 }
 
 impl Report {

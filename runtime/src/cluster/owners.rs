@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// Live drivers, and the names of those to come.
 pub(super) struct Owners {
-    /// The last that was given: names go on from where a random one was, as drivers of an earlier head may still speak.
+    /// The last that was given.
     last: u32,
     /// Each with the peer that speaks for it.
     live: BTreeMap<OwnerId, PeerId>,

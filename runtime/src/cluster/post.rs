@@ -1,6 +1,7 @@
 //! Sends letters by address, and opens those that come.
 
 use super::letter::{Address, Envelope, Letter};
+use super::secret::fill;
 use rayline_store::{CodecError, decode_copied, encode};
 use rayline_transport::tcp::Tcp;
 use rayline_transport::{PeerId, Transport, TransportError};
@@ -62,10 +63,7 @@ impl Post {
     /// # Errors
     /// See [`PostError`]; the letter is lost then.
     pub fn send(&mut self, to: Address, letter: Letter) -> Result<(), PostError> {
-        let peer = match to {
-            Address::Asker(peer) => PeerId(peer),
-            _ => *self.book.get(&to).ok_or(PostError::Unknown(to))?,
-        };
+        let peer = *self.book.get(&to).ok_or(PostError::Unknown(to))?;
         self.send_by(peer, Envelope { to, letter })
     }
 
@@ -102,4 +100,11 @@ impl Post {
     pub fn tcp(&self) -> &Arc<Tcp> {
         &self.tcp
     }
+}
+
+/// A peer's name that nobody else has, nor the head.
+pub(crate) fn fresh_peer() -> std::io::Result<PeerId> {
+    let mut bytes = [0; 16];
+    fill(&mut bytes)?;
+    Ok(PeerId(u128::from_le_bytes(bytes) | 1 << 127))
 }

@@ -81,7 +81,7 @@ impl Seat {
         match address {
             Address::Life(peer) => peer == self.peer,
             Address::Node(node) => self.member.node() == Some(node),
-            Address::Head | Address::Owner(_) | Address::Asker(_) => false,
+            Address::Head | Address::Owner(_) => false,
         }
     }
 
@@ -89,6 +89,9 @@ impl Seat {
     pub(super) fn handle(&mut self, desk: &mut Desk, from: PeerId, letter: Letter) {
         if let Letter::Member(event) = letter {
             return self.tell_member(desk, event);
+        }
+        if let (HEAD, Letter::Control(control)) = (from, &letter) {
+            return self.home.note_control(*control);
         }
         // A process that was stopped wakes in the middle of whatever it did.
         if !self.member.may_act(desk.now()) {
@@ -253,18 +256,5 @@ fn addressed(id: NodeId, action: node::Action) -> (Address, Letter) {
         Action::BundleReturned { bundle, attempt } => {
             control(controller::Event::BundleReturned { node: id, bundle, attempt })
         }
-    }
-}
-
-impl Place {
-    /// Of this process, which listens at `address` as `peer`.
-    pub(crate) fn here(peer: PeerId, address: std::net::SocketAddr) -> Place {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Place { peer: peer.0, address, host, pid: std::process::id() }
-    }
-
-    /// Whether the head runs in the same process.
-    pub fn is_head(&self) -> bool {
-        self.peer == HEAD.0
     }
 }

@@ -5,9 +5,12 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::geteuid;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 const HEAD_LINE: &str = "rayline secret 1";
+/// A token begins as a secret does, and says more.
+const TOKEN_LINE: &str = "rayline token 1";
 /// A file is not read beyond this.
 const BYTES_MAX: u64 = 4096;
 
@@ -18,6 +21,19 @@ pub struct Keys {
     pub cluster: ClusterId,
     /// Proves that one belongs to it.
     pub secret: Secret,
+    /// Where its head is, and how that is known, where the file was a token.
+    pub invitation: Option<Invitation>,
+}
+
+/// Where a head is that others can reach, and how they know that it is this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// Where it listens for letters.
+    pub head: SocketAddr,
+    /// Where its control surface is.
+    pub control: SocketAddr,
+    /// The SHA-256 of the certificate of its authority.
+    pub ca: [u8; 32],
 }
 
 /// Why a file of ours can't be used.
@@ -65,6 +81,7 @@ impl Keys {
         Ok(Keys {
             cluster: ClusterId(u128::from_le_bytes(cluster.try_into().expect("sixteen bytes"))),
             secret: Secret(secret.try_into().expect("32 bytes")),
+            invitation: None,
         })
     }
 
@@ -82,24 +99,50 @@ impl Keys {
     /// # Errors
     /// `Io`, also where the file is there.
     pub fn write_new(&self, path: &Path) -> Result<(), SecretError> {
-        let Secret(secret) = &self.secret;
-        let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        write_private(path, &format!("{HEAD_LINE}\ncluster {:032x}\nsecret {secret}\n", self.cluster.0))
+        write_private(path, &format!("{HEAD_LINE}\n{}", self.lines()))
+    }
+
+    /// A token: the same, and where the head is.
+    pub(super) fn inviting(&self, Invitation { head, control, ca }: Invitation) -> String {
+        format!("{TOKEN_LINE}\n{}head {head}\ncontrol {control}\nca {}\n", self.lines(), hexadecimal(&ca))
+    }
+
+    fn lines(&self) -> String {
+        format!("cluster {:032x}\nsecret {}\n", self.cluster.0, hexadecimal(&self.secret.0))
     }
 
     fn parse(text: &str) -> Option<Keys> {
         let mut lines = text.lines();
-        if lines.next()? != HEAD_LINE {
-            return None;
-        }
-        let cluster = u128::from_str_radix(lines.next()?.strip_prefix("cluster ")?, 16).ok()?;
-        let digits = lines.next()?.strip_prefix("secret ").filter(|digits| digits.len() == 64 && digits.is_ascii())?;
-        let mut secret = [0; 32];
-        for (byte, at) in secret.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
-        }
-        Some(Keys { cluster: ClusterId(cluster), secret: Secret(secret) })
+        let head_line = lines.next()?;
+        let mut word = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ');
+        let cluster = ClusterId(u128::from_str_radix(word("cluster")?, 16).ok()?);
+        let secret = Secret(bytes_of(word("secret")?)?);
+        let invitation = match head_line {
+            HEAD_LINE => None,
+            TOKEN_LINE => Some(Invitation {
+                head: word("head")?.parse().ok()?,
+                control: word("control")?.parse().ok()?,
+                ca: bytes_of(word("ca")?)?,
+            }),
+            _ => return None,
+        };
+        Some(Keys { cluster, secret, invitation })
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes_of(digits: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if digits.len() != 64 || !digits.is_ascii() {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// Fills with the system's randomness.
@@ -181,6 +224,22 @@ mod tests {
         assert!(Keys::parse(&written).is_some());
         for broken in [&written[1..], &written[..60], &written.replace("secret ", "secret x"), ""] {
             assert!(Keys::parse(broken).is_none(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_a_secret_that_says_where_the_head_is() {
+        let keys = Keys::new().unwrap();
+        let address = |text: &str| text.parse().unwrap();
+        let invitation = Invitation { head: address("10.0.0.1:7741"), control: address("[::1]:7742"), ca: [0xA7; 32] };
+        let token = keys.inviting(invitation);
+        let read = Keys::parse(&token).unwrap();
+        assert!(read.secret == keys.secret && read.cluster == keys.cluster && read.invitation == Some(invitation));
+        let secret = token.replace(TOKEN_LINE, HEAD_LINE);
+        assert_eq!(Keys::parse(&secret).unwrap().invitation, None);
+        let cut = token.lines().take(5).collect::<Vec<_>>().join("\n");
+        for broken in [cut, token.replace("ca a7", "ca "), token.replace(":7741", "")] {
+            assert!(Keys::parse(&broken).is_none(), "{broken}");
         }
     }
 

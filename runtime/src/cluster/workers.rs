@@ -7,9 +7,9 @@
 //! ```
 //! A worker ends with its thread, and so with the daemon: the system sees to that.
 
-use super::binary::{Binaries, Binary};
+use super::binary::Binaries;
 use super::desk::Desk;
-use super::letter::{Address, Letter, Place};
+use super::letter::{Address, Hire, Letter};
 use super::secret::Keys;
 use crate::process::{LastLines, Posting, assign_worker, ended, forward};
 use rayline_core::ids::{NodeId, OwnerId};
@@ -32,21 +32,6 @@ use tracing::{info, warn};
 
 /// Fate that wait for the daemon's loop; beyond it workers that write wait.
 const FATES_MAX: usize = 1024;
-
-/// A driver's wish for a worker on a node.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Job {
-    /// Who wishes.
-    pub owner: OwnerId,
-    /// Where the driver is.
-    pub driver: Place,
-    /// What is to run.
-    pub binary: Binary,
-    /// How it was called there.
-    pub name: String,
-    /// Variables of the driver's environment that its workers have, too.
-    pub variables: Vec<(String, String)>,
-}
 
 /// What becomes of a worker.
 pub(super) enum Fate {
@@ -99,13 +84,13 @@ impl Workers {
     }
 
     /// Starts a worker for a driver, which has none here.
-    pub(super) fn hire(&mut self, node: NodeId, job: Job) {
+    pub(super) fn hire(&mut self, node: NodeId, job: Hire) {
         let driver = PeerId(job.driver.peer);
         self.common.tcp.introduce(driver, job.driver.address);
         if self.hired.contains_key(&job.owner) {
             return;
         }
-        let worker = match super::client::fresh_peer() {
+        let worker = match super::post::fresh_peer() {
             Ok(peer) => peer.0,
             Err(error) => return warn!(%error, "no name for a worker"),
         };
@@ -174,7 +159,7 @@ impl Hired {
 
 impl Common {
     /// Starts a worker, and attends it until it ends: how, or why it never ran.
-    fn employ(&self, node: NodeId, worker: u128, job: &Job) -> Result<String, String> {
+    fn employ(&self, node: NodeId, worker: u128, job: &Hire) -> Result<String, String> {
         let program = self.binaries.get(&self.tcp, PeerId(job.driver.peer), &job.binary);
         let program = program.map_err(|error| chain(&error))?;
         let failed = |error: io::Error| format!("the program can't be started: {error}");
@@ -204,7 +189,7 @@ impl Common {
         Ok(ended(&format!("{pid} on {node}"), status) + &last.told())
     }
 
-    fn give_posting(&self, child: &mut Child, node: NodeId, worker: u128, job: &Job) -> io::Result<()> {
+    fn give_posting(&self, child: &mut Child, node: NodeId, worker: u128, job: &Hire) -> io::Result<()> {
         let Secret(secret) = self.keys.secret.clone();
         let posting = Posting {
             cluster: self.keys.cluster.0,

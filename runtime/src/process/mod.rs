@@ -33,16 +33,23 @@ mod worker;
 pub(crate) use crew::{Crew, submit};
 pub(crate) use fleet::Fleet;
 pub(crate) use lane::{Answered, Called, Keeper, Lane, Waiting};
-pub(crate) use launch::ended;
 pub(crate) use leased_call::run_on;
 pub(crate) use lives::{Ended, Life, LifeId};
-pub(crate) use node_reader::{Joined, Posting};
-pub(crate) use output::{LastLines, forward, say};
+pub(crate) use node_reader::Joined;
+pub(crate) use output::say;
 pub use reply::Reply;
-pub(crate) use role::assign_worker;
 pub(crate) use values::{Unread, Values};
 pub(crate) use welcome::welcome;
 pub(crate) use worker::Hello;
+
+/// What a node's daemon needs to start workers.
+#[cfg(feature = "command")]
+pub(crate) use {
+    launch::ended,
+    node_reader::Posting,
+    output::{LastLines, forward},
+    role::assign_worker,
+};
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use super::Ends;
 use crate::actor::{Host, Proxy};
-use crate::cluster::{Address, Job, Letter, Place, Post, Published};
+use crate::cluster::{Address, Hire, Letter, Place, Post, Published};
 use crate::control::{Leased, Run, tell_ended};
 use crate::process::{Answered, Crew, Joined, Lane, run_on};
 use rayline_core::controller::ActorEnd;
@@ -144,7 +144,7 @@ impl Staff {
         }
         position.worker = Worker::Hired;
         position.hired_at = Instant::now();
-        let job = Job {
+        let job = Hire {
             owner: self.owner,
             driver: self.place.clone(),
             binary: self.program.binary(),

@@ -86,6 +86,18 @@ impl Members {
         }
     }
 
+    /// Nobody yet, after an earlier life of this machine: names are given from `next` on, and a life of one of these
+    /// machines that is no later than the one with it is over. Of more than [`Limits::machines_max`] the first count.
+    ///
+    /// # Panics
+    /// Where `next` is `n0`, which is nobody's name.
+    pub fn after(limits: Limits, next: NodeId, lives: impl IntoIterator<Item = Peer>) -> Members {
+        assert!(next.0 > 0, "names begin with n1");
+        let lives = lives.into_iter().take(limits.machines_max);
+        let machines = lives.map(|peer| (peer.machine, Machine { boot: peer.boot, node: None })).collect();
+        Members { next_node: next.0, machines, ..Members::new(limits) }
+    }
+
     /// Takes one event and appends what is to be done.
     pub fn handle(&mut self, now: Time, event: Event, out: &mut Out<Action>) {
         match event {

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use clap::Args;
-use rayline::cluster::{Client, Home, Keys};
+use rayline::cluster::{Client, Control, Home, Keys};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use std::time::Duration;
 /// Where the cluster is; by default that of the daemon of this folder.
 #[derive(Debug, Args)]
 pub struct Connect {
-    /// Where the head listens; by default as the daemon of this folder knows it.
-    #[arg(long, value_name = "HOST:PORT", env = "RAYLINE_ADDRESS")]
-    address: Option<String>,
-    /// The cluster's secret file; by default that of this machine.
+    /// Where the head's control surface listens; by default as the daemon of this folder, or the token, knows it.
+    #[arg(long, value_name = "HOST:PORT", env = "RAYLINE_CONTROL")]
+    control: Option<String>,
+    /// The cluster's secret file, or its token; by default that of this machine.
     #[arg(long, value_name = "PATH")]
     secret_file: Option<PathBuf>,
     /// How long an answer may take, in seconds.
@@ -25,19 +25,29 @@ impl Connect {
     /// A client of the cluster's head.
     pub fn client(&self) -> Result<Client, Failure> {
         let home = Home::open()?;
-        let running = home.running()?;
-        let (address, file) = match (&self.address, running) {
-            (Some(address), _) => (resolve(address)?, secret_file(self.secret_file.as_deref(), &home)?),
-            (None, Some(running)) => (running.address, self.secret_file.clone().unwrap_or(running.secret_file)),
-            (None, None) => {
-                return Err(Failure::no_cluster(format!(
-                    "no daemon runs in {}: start one with `rayline start --head`, or give --address and --secret-file",
-                    home.path().display()
-                )));
-            }
+        let nowhere = || {
+            Failure::no_cluster(format!(
+                "no daemon runs in {}: start one with `rayline start --head`, or give --control and --secret-file",
+                home.path().display()
+            ))
         };
-        let keys = Keys::read(&file)?;
-        Ok(Client::new(address, &keys, Duration::from_secs(self.timeout.max(1)))?)
+        let running = home.running()?;
+        let keys = match (&self.secret_file, &running) {
+            (None, Some(running)) => Keys::read(&running.secret_file)?,
+            (None, None) if self.control.is_none() => return Err(nowhere()),
+            (given, _) => Keys::read(&secret_file(given.as_deref(), &home)?)?,
+        };
+        let ca_pem = std::fs::read_to_string(home.ca_file()).ok();
+        let told = || home.control().filter(|_| running.is_some());
+        let invited = keys.invitation.map(|invitation| Control { address: invitation.control, is_encrypted: true });
+        let control = match &self.control {
+            Some(control) => {
+                let address = resolve(control)?;
+                Control { address, is_encrypted: !address.ip().is_loopback() }
+            }
+            None => told().or(invited).ok_or_else(nowhere)?,
+        };
+        Ok(Client::connect(control, &keys, ca_pem, Duration::from_secs(self.timeout.max(1)))?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a command fails: in words, and with an exit code.
 
-use rayline::cluster::{ClientError, Ended, HomeError, SecretError};
+use rayline::cluster::{ClientError, Ended, HomeError, SecretError, TlsError};
 use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
@@ -87,7 +87,9 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let text = with_causes(&error);
         match error {
-            ClientError::Unreachable { .. } | ClientError::Silent { .. } => Self::no_cluster(text),
+            ClientError::Unreachable { .. }
+            | ClientError::Silent { .. }
+            | ClientError::Tls(TlsError::Unreachable { .. }) => Self::no_cluster(text),
             _ => Self::said(text),
         }
     }

@@ -5,6 +5,8 @@
 mod connect;
 mod doctor;
 mod failure;
+mod jobs;
+mod kv;
 mod show;
 mod start;
 mod stop;
@@ -32,6 +34,10 @@ enum Command {
     Status(show::Status),
     /// List nodes, actors or placement groups.
     List(show::List),
+    /// List jobs, or stop one.
+    Jobs(jobs::Jobs),
+    /// Keep small values by key, durably, for all of the cluster.
+    Kv(kv::Kv),
     /// Look at what Rayline needs of this machine.
     Doctor(doctor::Doctor),
     /// Write completions for a shell: `rayline completions bash > /etc/bash_completion.d/rayline`.
@@ -48,6 +54,8 @@ fn main() -> ExitCode {
         Command::Stop(stop) => stop.run(),
         Command::Status(status) => status.run(),
         Command::List(list) => list.run(),
+        Command::Jobs(jobs) => jobs.run(),
+        Command::Kv(kv) => kv.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Completions { shell } => completions(shell),
     };

@@ -11,7 +11,7 @@ use crate::connect::{resolve, secret_file};
 use crate::failure::Failure;
 use clap::{ArgGroup, Args};
 use rayline::Config;
-use rayline::cluster::{Daemon, Ended, Home, Keys, News, Running, Setup};
+use rayline::cluster::{Control, Daemon, Ended, Home, Keys, News, Running, Setup};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -26,7 +26,7 @@ const LISTEN: &str = "127.0.0.1:7741";
 
 /// Starts the daemon of this machine.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("role").required(true).args(["head", "address"])))]
+#[command(group(ArgGroup::new("role").required(true).args(["head", "address", "token"])))]
 pub struct Start {
     /// Start a cluster, with its head in this daemon.
     #[arg(long)]
@@ -34,13 +34,22 @@ pub struct Start {
     /// Join the cluster whose head listens there.
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
+    /// Join the cluster whose head has written this file; it says where the head is, and by what it is known.
+    #[arg(long, value_name = "PATH")]
+    token: Option<PathBuf>,
     /// The cluster's secret file; by default that of this machine.
-    #[arg(long, value_name = "PATH", conflicts_with = "head")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["head", "token"])]
     secret_file: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one. By default on loopback: a head at port 7741, a node at a free one.
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Allow --listen where others can reach it, although nothing is encrypted.
+    /// Where a head's control surface listens; by default at the port after that of --listen.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["address", "token"])]
+    control: Option<String>,
+    /// Encrypt the control surface also on loopback. Where others can reach it, it always is.
+    #[arg(long, conflicts_with_all = ["address", "token"])]
+    encrypt: bool,
+    /// Allow --listen where others can reach it, although letters between daemons are not encrypted.
     #[arg(long)]
     trust_network: bool,
     /// CPUs to offer; by default those that this process may use.
@@ -136,7 +145,7 @@ impl Start {
             std::env::set_current_dir("/").map_err(|error| Failure::failed(&error))?;
         }
         if !setup.listen.ip().is_loopback() {
-            tracing::warn!(address = %setup.listen, "nothing is encrypted: everybody on this network can read along");
+            tracing::warn!(address = %setup.listen, "letters are not encrypted: everybody on this network can read along");
         }
         let head = setup.head;
         let daemon = Daemon::new(setup)?;
@@ -161,19 +170,39 @@ impl Start {
         let listen = resolve(self.listen.as_deref().unwrap_or(if self.head { LISTEN } else { "127.0.0.1:0" }))?;
         if !listen.ip().is_loopback() && !self.trust_network {
             return Err(Failure::usage(format!(
-                "{listen} can be reached by others, and nothing is encrypted yet: listen on loopback, or say \
-                 --trust-network if you trust everybody on that network"
+                "{listen} can be reached by others, and letters between daemons are not encrypted yet: listen on loopback, \
+                 or say --trust-network if you trust everybody on that network"
             )));
         }
-        let head = self.address.as_deref().map(resolve).transpose()?;
         let keys = if self.head { home.keys()? } else { Keys::read(&self.secret_path(home)?)? };
+        let head = match (&self.address, keys.invitation) {
+            _ if self.head => None,
+            (Some(address), _) => Some(resolve(address)?),
+            (None, Some(invitation)) => Some(invitation.head),
+            (None, None) => return Err(Failure::usage("the file says nothing of where the head is: give --address")),
+        };
+        let control = self.control_address(listen)?;
+        if self.head && (listen.ip().is_unspecified() || control.ip().is_unspecified()) {
+            return Err(Failure::usage(
+                "name the address at which others reach the head, not all that this machine has",
+            ));
+        }
         let join_within = Duration::from_secs(self.timeout.max(1));
-        let (home, trusts_network) = (home.clone(), self.trust_network);
-        Ok(Setup { home, keys, listen, head, config: self.config(), trusts_network, join_within })
+        let (home, trusts_network, encrypts) = (home.clone(), self.trust_network, self.encrypt);
+        Ok(Setup { home, keys, listen, head, control, encrypts, config: self.config(), trusts_network, join_within })
     }
 
     fn secret_path(&self, home: &Home) -> Result<PathBuf, Failure> {
-        secret_file(self.secret_file.as_deref(), home)
+        secret_file(self.token.as_deref().or(self.secret_file.as_deref()), home)
+    }
+
+    /// Beside where letters come, if nobody says otherwise.
+    fn control_address(&self, listen: SocketAddr) -> Result<SocketAddr, Failure> {
+        match &self.control {
+            Some(control) => resolve(control),
+            None if listen.port() == 0 => Ok(listen),
+            None => Ok(SocketAddr::new(listen.ip(), listen.port().checked_add(1).unwrap_or(0))),
+        }
     }
 
     fn config(&self) -> Config {
@@ -191,16 +220,20 @@ impl Start {
     }
 
     fn welcome(&self, node: &str, head: SocketAddr, home: &Home) -> String {
-        let secret = home.secret_file();
         if !self.head {
             return format!("{node} has joined the cluster at {head}\n\n  rayline status\n  rayline stop\n");
         }
+        let control = home.control();
+        let add = match control {
+            Some(Control { is_encrypted: true, .. }) => format!("--token {}", home.token_file().display()),
+            _ => format!("--address {head} --secret-file {}", home.secret_file().display()),
+        };
+        let control = control.map(|control| format!(" and, for control, at {}", control.address)).unwrap_or_default();
         format!(
-            "the head listens at {head}, and this machine is {node}\n\n  \
-             add a machine:   rayline start --address {head} --secret-file {}\n  \
+            "the head listens at {head}{control}; this machine is {node}\n\n  \
+             add a machine:   rayline start {add}\n  \
              look at it:      rayline status\n  \
-             end it:          rayline stop\n",
-            secret.display()
+             end it:          rayline stop\n"
         )
     }
 }
