@@ -63,6 +63,36 @@ pub enum EnvError {
         /// What doesn't fit.
         reason: String,
     },
+    /// The entries of a dictionary of spaces don't fit together.
+    #[error("not a dictionary of spaces: {reason}")]
+    BadDict {
+        /// What doesn't fit.
+        reason: String,
+    },
+    /// Actions of a batch are all choices or all values.
+    #[error("the action space {space} has both choices and values: give the environment actions of one kind")]
+    MixedActions {
+        /// The action space.
+        space: String,
+    },
+    /// A wrapper can't be put around an environment with this space.
+    #[error("{wrapper} is for {expected}, not for {space}")]
+    NotFor {
+        /// The wrapper.
+        wrapper: &'static str,
+        /// What it is for.
+        expected: &'static str,
+        /// The space of the environment.
+        space: String,
+    },
+    /// Saved statistics are of vectors of another length, or damaged.
+    #[error("statistics of {found} numbers, or damaged ones, where {expected} are needed")]
+    BadStats {
+        /// Numbers needed.
+        expected: usize,
+        /// Numbers of the statistics.
+        found: usize,
+    },
     /// A uniform action can't be drawn from a space without bounds.
     #[error("the space {space} has no bounds to draw from")]
     Unbounded {

@@ -39,6 +39,7 @@ mod sync_vec;
 mod time_limit;
 mod trig;
 mod vec_env;
+pub mod wrappers;
 
 pub use actions::{ActionBuf, Actions};
 pub use batch::{Batch, Dynamics, Lane, Moved};
