@@ -1,6 +1,7 @@
 //! Suite `rl`: simulators and training.
 
 mod envs;
+mod mujoco;
 mod ppo;
 
 use crate::Bench;
@@ -9,6 +10,9 @@ use crate::Bench;
 pub const BENCHES: &[Bench] = &[
     bench("env_cartpole", envs::cartpole),
     bench("env_pendulum", envs::pendulum),
+    bench("env_halfcheetah", mujoco::halfcheetah),
+    bench("env_hopper", mujoco::hopper),
+    bench("env_humanoid", mujoco::humanoid),
     bench("ppo_throughput", ppo::throughput),
     bench("ppo_cartpole_475", ppo::cartpole_475),
 ];

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use super::mujoco::MujocoError;
+
 /// An environment was asked for something that it can't do, or failed while doing it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -99,6 +101,9 @@ pub enum EnvError {
         /// The action space.
         space: String,
     },
+    /// MuJoCo is missing, or isn't what it should be.
+    #[error(transparent)]
+    Mujoco(#[from] MujocoError),
     /// An environment failed for a reason of its own.
     #[error("environment {env} failed")]
     Failed {

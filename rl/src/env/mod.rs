@@ -22,6 +22,9 @@
 //! vector instructions; one of their steps differs from Gymnasium's by about a part in a million. [`make`] gives the
 //! first, [`make_vec`] the second.
 //!
+//! [`mujoco`] has Gymnasium's MuJoCo tasks, with the library loaded where one is asked for. [`wrappers`] change what a
+//! batch sees, earns or does.
+//!
 //! Deliberately absent: rendering, and Gymnasium's two other autoreset modes (see [`VecEnv`]).
 
 mod actions;
@@ -30,6 +33,7 @@ pub mod classic;
 mod error;
 pub mod fast;
 mod finished;
+pub mod mujoco;
 mod philox;
 mod registry;
 mod sampler;

@@ -1,5 +1,7 @@
 //! Environments by name.
 
+use super::mujoco::{MujocoTask, MujocoVec};
+use super::wrappers::Single;
 use super::{Batch, Env, EnvError, TimeLimit, VecEnv, classic, fast};
 
 /// What an id stands for.
@@ -43,20 +45,29 @@ const SPECS: &[Spec] = &[
 /// One environment in double precision, with the time limit that Gymnasium gives it.
 ///
 /// # Errors
-/// [`EnvError::UnknownId`] if there is none of this id.
+/// [`EnvError::UnknownId`] if there is none of this id; [`EnvError::Mujoco`] if it needs MuJoCo, which isn't there.
 pub fn make(id: &str) -> Result<Box<dyn Env>, EnvError> {
-    Ok((spec(id)?.one)())
+    match mujoco_task(id) {
+        Some(task) => Ok(Box::new(Single::new(MujocoVec::new(task, 1)?))),
+        None => Ok((spec(id)?.one)()),
+    }
 }
 
-/// A batch of `env_count` environments in single precision, with the time limit that Gymnasium gives them.
+/// A batch of `env_count` environments, with the time limit that Gymnasium gives them: classic control in single
+/// precision, MuJoCo's tasks simulated in double.
 ///
 /// # Errors
-/// [`EnvError::UnknownId`] if there is none of this id, [`EnvError::Empty`] if `env_count` is 0.
+/// [`EnvError::UnknownId`] if there is none of this id, [`EnvError::Empty`] if `env_count` is 0, [`EnvError::Mujoco`] if
+/// it needs MuJoCo, which isn't there.
 pub fn make_vec(id: &str, env_count: usize) -> Result<Box<dyn VecEnv>, EnvError> {
-    (spec(id)?.batch)(env_count)
+    match mujoco_task(id) {
+        Some(task) => Ok(Box::new(MujocoVec::new(task, env_count)?)),
+        None => (spec(id)?.batch)(env_count),
+    }
 }
 
-/// The ids of all environments, in alphabetical order.
+/// The ids of the environments that need nothing else, in alphabetical order. Those of MuJoCo's tasks are
+/// [`MujocoTask::id`].
 pub fn ids() -> impl ExactSizeIterator<Item = &'static str> {
     SPECS.iter().map(|spec| spec.id)
 }
@@ -64,9 +75,15 @@ pub fn ids() -> impl ExactSizeIterator<Item = &'static str> {
 fn spec(id: &str) -> Result<&'static Spec, EnvError> {
     let found = SPECS.iter().find(|spec| spec.id == id);
     found.ok_or_else(|| {
-        let nearest = ids().min_by_key(|known| edits(id, known)).unwrap_or_default();
-        EnvError::UnknownId { id: id.to_owned(), nearest, known: ids().collect() }
+        let mut known: Vec<_> = ids().chain(MujocoTask::ALL.map(MujocoTask::id)).collect();
+        known.sort_unstable();
+        let nearest = known.iter().min_by_key(|known| edits(id, known)).copied().unwrap_or_default();
+        EnvError::UnknownId { id: id.to_owned(), nearest, known }
     })
+}
+
+fn mujoco_task(id: &str) -> Option<MujocoTask> {
+    MujocoTask::ALL.into_iter().find(|task| task.id() == id)
 }
 
 /// How many letters must be added, removed or changed to make one word the other, whatever their case.
