@@ -28,8 +28,8 @@ fn singles(value: &Value) -> Vec<f32> {
     numbers(value).iter().map(|number| *number as f32).collect()
 }
 
-/// Plays given observations and rewards, `[steps, n, ..]`, and remembers the actions. An episode of environment `e` ends
-/// every `ends[e]` steps, with the observation `-1000 - e`, by turns terminated and truncated.
+/// Plays given observations and rewards, `[steps, n, ..]`, and remembers the actions. An episode of environment `e`
+/// ends every `ends[e]` steps, with the observation `-1000 - e`, by turns terminated and truncated.
 struct Script {
     spaces: [Space; 2],
     obs: Vec<f32>,

@@ -1,8 +1,10 @@
 //! Suite `rl`: simulators and training.
 
 mod envs;
+mod gym;
 mod mujoco;
 mod ppo;
+mod python;
 
 use crate::Bench;
 
@@ -13,6 +15,7 @@ pub const BENCHES: &[Bench] = &[
     bench("env_halfcheetah", mujoco::halfcheetah),
     bench("env_hopper", mujoco::hopper),
     bench("env_humanoid", mujoco::humanoid),
+    bench("gym_bridge_of_raw", gym::bridge_of_raw),
     bench("ppo_throughput", ppo::throughput),
     bench("ppo_cartpole_475", ppo::cartpole_475),
 ];

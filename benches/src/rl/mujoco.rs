@@ -1,13 +1,11 @@
 //! MuJoCo's tasks: a batch of 64 on all cores, random actions drawn and episodes begun anew within the measured time,
 //! in turns with MuJoCo's own rollout.
 
+use super::python::Python;
 use crate::metric::Metric;
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use rayline_rl::env::mujoco::{MujocoTask, MujocoVec};
 use rayline_rl::env::{ActionBuf, ActionSampler, StepBuf, VecEnv};
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const ENVS: usize = 64;
@@ -42,7 +40,7 @@ fn measure(name: &str, task: MujocoTask, model: (&str, &str), reps: usize) -> Re
         }
         Ok(steps as f64 / begin.elapsed().as_secs_f64())
     };
-    let mut peer = Rollout::start(model)?;
+    let mut peer = Python::start("mujoco_rollout.py", &[model.0, model.1])?;
     play(Duration::from_millis(300))?;
     let (mut values, mut rollouts) = (vec![], vec![]);
     for _ in 0..reps {
@@ -55,46 +53,4 @@ fn measure(name: &str, task: MujocoTask, model: (&str, &str), reps: usize) -> Re
     let metric = Metric::of(name, "steps/s", values).with("envs", ENVS).with("threads", threads);
     let metric = metric.with("mujoco", envs.library_version()).with("rollout", rollout.value);
     Ok(metric.with("of_rollout", ratio.value).with("of_rollout_min", ratio.min).with("of_rollout_max", ratio.max))
-}
-
-/// A Python process that measures MuJoCo's own rollout.
-struct Rollout {
-    process: Child,
-    asks: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Rollout {
-    fn start((model, frame_skip): (&str, &str)) -> Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/rl/mujoco_rollout.py");
-        let mut command = Command::new("python3");
-        // MuJoCo writes its warnings to a file where it is started.
-        command.current_dir(std::env::temp_dir());
-        command.arg(script).args([model, frame_skip]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().context("can't start python3")?;
-        let asks = process.stdin.take().context("no pipe")?;
-        let answers = BufReader::new(process.stdout.take().context("no pipe")?);
-        let mut rollout = Self { process, asks, answers };
-        ensure!(rollout.line()? == "ready", "MuJoCo's rollout didn't start: pip install mujoco gymnasium");
-        Ok(rollout)
-    }
-
-    fn measure(&mut self) -> Result<f64> {
-        self.asks.write_all(b"\n")?;
-        Ok(self.line()?.parse()?)
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        Ok(line.trim().to_owned())
-    }
-}
-
-impl Drop for Rollout {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

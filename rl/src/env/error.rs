@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use super::gym::GymError;
 use super::mujoco::MujocoError;
 
 /// An environment was asked for something that it can't do, or failed while doing it.
@@ -104,6 +105,9 @@ pub enum EnvError {
     /// MuJoCo is missing, or isn't what it should be.
     #[error(transparent)]
     Mujoco(#[from] MujocoError),
+    /// An environment in Python failed, or can't be had.
+    #[error(transparent)]
+    Gym(#[from] GymError),
     /// An environment failed for a reason of its own.
     #[error("environment {env} failed")]
     Failed {

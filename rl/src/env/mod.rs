@@ -22,8 +22,9 @@
 //! vector instructions; one of their steps differs from Gymnasium's by about a part in a million. [`make`] gives the
 //! first, [`make_vec`] the second.
 //!
-//! [`mujoco`] has Gymnasium's MuJoCo tasks, with the library loaded where one is asked for. [`wrappers`] change what a
-//! batch sees, earns or does.
+//! [`mujoco`] has Gymnasium's MuJoCo tasks, with the library loaded where one is asked for; [`gym`](mod@gym) steps any
+//! environment of Gymnasium in Python processes, and [`make_vec`] too, by `gym:` before its id. [`wrappers`] change
+//! what a batch sees, earns or does.
 //!
 //! Deliberately absent: rendering, and Gymnasium's two other autoreset modes (see [`VecEnv`]).
 
@@ -33,6 +34,7 @@ pub mod classic;
 mod error;
 pub mod fast;
 mod finished;
+pub mod gym;
 pub mod mujoco;
 mod philox;
 mod registry;

@@ -1,5 +1,6 @@
 //! Environments by name.
 
+use super::gym::gym;
 use super::mujoco::{MujocoTask, MujocoVec};
 use super::wrappers::Single;
 use super::{Batch, Env, EnvError, TimeLimit, VecEnv, classic, fast};
@@ -42,11 +43,16 @@ const SPECS: &[Spec] = &[
     },
 ];
 
-/// One environment in double precision, with the time limit that Gymnasium gives it.
+/// One environment in double precision, with the time limit that Gymnasium gives it; `gym:` before an id of Gymnasium
+/// makes one that Python steps.
 ///
 /// # Errors
-/// [`EnvError::UnknownId`] if there is none of this id; [`EnvError::Mujoco`] if it needs MuJoCo, which isn't there.
+/// [`EnvError::UnknownId`] if there is none of this id; [`EnvError::Mujoco`] or [`EnvError::Gym`] if it needs
+/// MuJoCo or Python with Gymnasium, which isn't there.
 pub fn make(id: &str) -> Result<Box<dyn Env>, EnvError> {
+    if let Some(id) = id.strip_prefix("gym:") {
+        return Ok(Box::new(Single::new(gym(id).build()?)));
+    }
     match mujoco_task(id) {
         Some(task) => Ok(Box::new(Single::new(MujocoVec::new(task, 1)?))),
         None => Ok((spec(id)?.one)()),
@@ -54,12 +60,15 @@ pub fn make(id: &str) -> Result<Box<dyn Env>, EnvError> {
 }
 
 /// A batch of `env_count` environments, with the time limit that Gymnasium gives them: classic control in single
-/// precision, MuJoCo's tasks simulated in double.
+/// precision, MuJoCo's tasks simulated in double; `gym:` and an id of Gymnasium for one that Python steps.
 ///
 /// # Errors
-/// [`EnvError::UnknownId`] if there is none of this id, [`EnvError::Empty`] if `env_count` is 0, [`EnvError::Mujoco`] if
-/// it needs MuJoCo, which isn't there.
+/// [`EnvError::UnknownId`] if there is none of this id, [`EnvError::Empty`] if `env_count` is 0, [`EnvError::Mujoco`]
+/// or [`EnvError::Gym`] if it needs MuJoCo or Python with Gymnasium, which isn't there.
 pub fn make_vec(id: &str, env_count: usize) -> Result<Box<dyn VecEnv>, EnvError> {
+    if let Some(id) = id.strip_prefix("gym:") {
+        return Ok(Box::new(gym(id).envs(env_count).build()?));
+    }
     match mujoco_task(id) {
         Some(task) => Ok(Box::new(MujocoVec::new(task, env_count)?)),
         None => (spec(id)?.batch)(env_count),

@@ -94,8 +94,8 @@ impl Space {
         }
     }
 
-    /// How many numbers write one element of the space: 1 for a choice, the number of components or of box elements, the
-    /// sum of those of all entries.
+    /// How many numbers write one element of the space: 1 for a choice, the number of components or of box elements,
+    /// the sum of those of all entries.
     pub fn width(&self) -> usize {
         match self {
             Self::Discrete { .. } => 1,

@@ -65,8 +65,9 @@ pub trait VecEnv: Send {
         self.reset_from(seed, 0, obs)
     }
 
-    /// Ends the episode of the environment at place `env` without a word, and begins the next one, whose first observation
-    /// goes to `obs`, `[obs_dim]`. For wrappers that cut episodes short, such as [`TimeLimit`](super::TimeLimit).
+    /// Ends the episode of the environment at place `env` without a word, and begins the next one, whose first
+    /// observation goes to `obs`, `[obs_dim]`. For wrappers that cut episodes short, such as
+    /// [`TimeLimit`](super::TimeLimit).
     ///
     /// # Errors
     /// As `reset_from`.

@@ -15,8 +15,10 @@ written in the fewest digits that read back to the same bits. One file:
                                             after t actions; the others are done, but not recorded
 """
 
+import os
 import pathlib
 import sys
+import tempfile
 import warnings
 
 import gymnasium
@@ -83,6 +85,9 @@ def episode(env, task, seed, speed):
 
 def main():
     warnings.filterwarnings("ignore")
+    path = pathlib.Path(__file__).resolve().with_name(f"{mujoco.__version__}.txt")
+    # MuJoCo writes its warnings to a file where it is started.
+    os.chdir(tempfile.gettempdir())
     versions = f"gymnasium {gymnasium.__version__}, mujoco {mujoco.__version__}, numpy {np.__version__}"
     lines = [f"# {versions}, python {sys.version.split()[0]}"]
     for task in TASKS:
@@ -90,7 +95,6 @@ def main():
         lines.append(f"task {task}")
         for seed, speed in [(1, 0.0), (2, 0.0), (3, 6.0)]:
             lines += episode(env, task, seed, speed)
-    path = pathlib.Path(__file__).with_name(f"{mujoco.__version__}.txt")
     path.write_text("\n".join(lines) + "\n")
     print(path.name, path.stat().st_size, "bytes")
 

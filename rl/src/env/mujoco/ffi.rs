@@ -61,8 +61,8 @@ impl Library {
     /// Loads the library at `path`.
     pub fn load(path: &Path) -> Result<Arc<Self>, MujocoError> {
         let failed = |source| MujocoError::Load { path: path.to_path_buf(), source };
-        // SAFETY: loading runs the library's initializers. Whoever names a file by this path, or installed MuJoCo, trusts
-        // it to be MuJoCo, whose initializers only fill its tables.
+        // SAFETY: loading runs the library's initializers. Whoever names a file by this path, or installed MuJoCo,
+        // trusts it to be MuJoCo, whose initializers only fill its tables.
         let dylib = unsafe { Dylib::new(path) }.map_err(failed)?;
         // SAFETY: `int mj_version(void)` in every version.
         let version = unsafe { dylib.get::<unsafe extern "C" fn() -> c_int>("mj_version").map_err(failed)?() };
@@ -73,7 +73,8 @@ impl Library {
         // `double`.
         let functions = unsafe { Functions::of(&dylib) }.map_err(failed)?;
         // SAFETY: `void (*mju_user_warning)(const char*)`, a variable; nothing runs a simulation of this library before
-        // it is loaded, and a second load writes the same value. Without it warnings go to a file in the current folder.
+        // it is loaded, and a second load writes the same value. Without it warnings go to a file in the current
+        // folder.
         unsafe {
             let handler = dylib.get::<*mut Option<unsafe extern "C" fn(*const c_char)>>("mju_user_warning");
             **handler.map_err(failed)? = Some(warn);

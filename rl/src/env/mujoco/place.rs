@@ -12,11 +12,11 @@ use super::error::MujocoError;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MujocoPlace {
     /// The library or the folder that it lies in: `libmujoco.so`, with or without a version behind. If none is given:
-    /// what `MUJOCO_PATH` names; the wheel in the Python environment that is active (`VIRTUAL_ENV`, `CONDA_PREFIX`, else
-    /// that of `python3`); `~/.mujoco/mujoco*/lib`; `/usr/local/lib`, `/usr/lib`.
+    /// what `MUJOCO_PATH` names; the wheel in the Python environment that is active (`VIRTUAL_ENV`, `CONDA_PREFIX`,
+    /// else that of `python3`); `~/.mujoco/mujoco*/lib`; `/usr/local/lib`, `/usr/lib`.
     pub library: Option<PathBuf>,
-    /// The folder of Gymnasium's models, `gymnasium/envs/mujoco/assets`. If none is given: what `GYMNASIUM_MODELS` names;
-    /// Gymnasium's wheel beside the library's; that in the Python environment that is active.
+    /// The folder of Gymnasium's models, `gymnasium/envs/mujoco/assets`. If none is given: what `GYMNASIUM_MODELS`
+    /// names; Gymnasium's wheel beside the library's; that in the Python environment that is active.
     pub models: Option<PathBuf>,
 }
 

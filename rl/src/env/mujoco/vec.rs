@@ -36,7 +36,8 @@ impl MujocoVec {
     /// A batch of `env_count` environments, with the library and the models that the process's environment leads to.
     ///
     /// # Errors
-    /// [`EnvError::Empty`] if `env_count` is 0; [`EnvError::Mujoco`] if there is no library, no model, or none that fits.
+    /// [`EnvError::Empty`] if `env_count` is 0; [`EnvError::Mujoco`] if there is no library, no model, or none that
+    /// fits.
     pub fn new(task: MujocoTask, env_count: usize) -> Result<Self, EnvError> {
         Self::new_at(&MujocoPlace::default(), task, env_count)
     }

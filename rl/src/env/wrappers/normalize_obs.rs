@@ -13,7 +13,8 @@ const EPSILON: f64 = 1e-8;
 /// The statistics see what the environments give to act on, first observations of episodes included; the final
 /// observation of an episode is only scaled by them. They see a step's observations before they scale them.
 ///
-/// Source: Gymnasium, `gymnasium.wrappers.vector.NormalizeObservation`; the clipping, Stable-Baselines3's `VecNormalize`.
+/// Source: Gymnasium, `gymnasium.wrappers.vector.NormalizeObservation`; the clipping, Stable-Baselines3's
+/// `VecNormalize`.
 pub struct NormalizeObs<E> {
     envs: E,
     observation_space: Space,

@@ -3,8 +3,8 @@
 use super::forward;
 use crate::env::{Actions, EnvError, Episode, Finished, Space, StepOut, VecEnv};
 
-/// Truncates the episodes of a batch after so many steps: as [`TimeLimit`](crate::env::TimeLimit) does, for batches whose
-/// environments were made with another limit or none.
+/// Truncates the episodes of a batch after so many steps: as [`TimeLimit`](crate::env::TimeLimit) does, for batches
+/// whose environments were made with another limit or none.
 ///
 /// Source: Gymnasium, `gymnasium.wrappers.TimeLimit`.
 pub struct VecTimeLimit<E> {
