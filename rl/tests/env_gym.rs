@@ -240,6 +240,7 @@ fn processes_end_with_their_batch() {
     envs.reset(0, &mut obs).unwrap();
     let lives = |pid: f32| Path::new("/proc").join((pid as u32).to_string()).exists();
     assert!(lives(obs[7]) && lives(obs[15]) && obs[7] != obs[15]);
+    assert_eq!([0, 1].map(|process| envs.process_id(process) as f32), [obs[7], obs[15]]);
     drop(envs);
     assert!(!lives(obs[7]) && !lives(obs[15]));
 }

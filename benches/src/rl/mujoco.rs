@@ -44,7 +44,7 @@ fn measure(name: &str, task: MujocoTask, model: (&str, &str), reps: usize) -> Re
     play(Duration::from_millis(300))?;
     let (mut values, mut rollouts) = (vec![], vec![]);
     for _ in 0..reps {
-        rollouts.push(peer.measure()?);
+        rollouts.push(peer.measure()?[0]);
         values.push(play(Duration::from_secs(1))?);
     }
     let ratios = values.iter().zip(&rollouts).map(|(ours, rollout)| ours / rollout).collect();

@@ -28,10 +28,11 @@ impl Python {
         Ok(python)
     }
 
-    /// A rate, measured now.
-    pub fn measure(&mut self) -> Result<f64> {
+    /// Rates, measured now.
+    pub fn measure(&mut self) -> Result<Vec<f64>> {
         self.asks.write_all(b"\n")?;
-        Ok(self.line()?.parse()?)
+        let line = self.line()?;
+        line.split(' ').map(|rate| rate.parse().with_context(|| format!("no rate: {line:?}"))).collect()
     }
 
     fn line(&mut self) -> Result<String> {

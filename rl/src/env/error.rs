@@ -19,6 +19,12 @@ pub enum EnvError {
         /// All known ids, in alphabetical order.
         known: Vec<&'static str>,
     },
+    /// A name is given to one environment only.
+    #[error("an environment is named {id:?} already")]
+    TakenId {
+        /// The name.
+        id: &'static str,
+    },
     /// A batch of no environments was asked for.
     #[error("a batch needs at least one environment")]
     Empty,

@@ -52,7 +52,7 @@ pub use batch::{Batch, Dynamics, Lane, Moved};
 pub use error::EnvError;
 pub use finished::{Episode, Finished};
 pub use philox::{Stream, instance_seed};
-pub use registry::{ids, make, make_vec};
+pub use registry::{ids, make, make_vec, register};
 pub use sampler::ActionSampler;
 pub use single::{Env, Step};
 pub use space::Space;

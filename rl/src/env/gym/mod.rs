@@ -43,6 +43,7 @@ pub struct Gym {
     modules: Vec<String>,
     paths: Vec<PathBuf>,
     python: OsString,
+    current_dir: Option<PathBuf>,
     envs: usize,
     processes: usize,
     timeout: Duration,
@@ -58,6 +59,7 @@ pub fn gym(id: &str) -> Gym {
         modules: Vec::new(),
         paths: Vec::new(),
         python: "python3".into(),
+        current_dir: None,
         envs: 1,
         processes: std::thread::available_parallelism().map_or(1, usize::from),
         timeout: Duration::from_secs(60),
@@ -81,6 +83,12 @@ impl Gym {
     /// Another Python than `python3`: a name to look for in `PATH`, or a path.
     pub fn python(mut self, python: impl Into<OsString>) -> Self {
         self.python = python.into();
+        self
+    }
+
+    /// The folder that the processes work in, where environments put their logs; else that of this process.
+    pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.current_dir = Some(folder.into());
         self
     }
 

@@ -18,6 +18,9 @@ use crate::env::{Actions, EnvError, Space};
 const SCRIPT: &str = include_str!("worker.py");
 /// A traceback or a description of spaces that is longer is none of ours.
 const FRAME_BYTES_MAX: usize = 64 << 20;
+/// After so many answers in a row that looking for them was too short for, looking is tried in one turn of so many.
+const MISSES_MAX: u32 = 3;
+const TURNS_TO_TRY: u32 = 16;
 /// How long a process has to close its environments when it is no longer needed.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -34,6 +37,9 @@ pub struct Process {
     id: String,
     timeout: Duration,
     spin: Duration,
+    /// Answers in a row that came after `spin`.
+    misses: u32,
+    turns: u32,
 }
 
 /// ```text
@@ -62,13 +68,16 @@ impl Process {
         });
         let mut command = Command::new(&gym.python);
         command.arg("-c").arg(SCRIPT).arg(settings.to_string());
+        if let Some(folder) = &gym.current_dir {
+            command.current_dir(folder);
+        }
         // The command, and with it our copy of the other end, is gone when this returns: the end of the process is
         // seen.
         command.stdin(Stdio::from(inherited)).stdout(Stdio::from(OwnedFd::from(theirs)));
         let no_python = |source| GymError::NoPython { python: gym.python.clone(), source };
         let child = command.spawn().map_err(no_python)?;
         let (id, timeout, spin) = (gym.id.clone(), gym.timeout, gym.spin);
-        Ok(Self { child, socket, memory, state: State::Busy, envs, id, timeout, spin })
+        Ok(Self { child, socket, memory, state: State::Busy, envs, id, timeout, spin, misses: 0, turns: 0 })
     }
 
     /// Waits until the environments are made, tells the process where its arrays lie, and returns the spaces of
@@ -96,6 +105,10 @@ impl Process {
 
     pub fn is_busy(&self) -> bool {
         self.state == State::Busy
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn has_failed(&self) -> bool {
@@ -178,27 +191,41 @@ impl Process {
         }
     }
 
-    /// Looks for a byte while `spin` lasts, then sleeps until one comes.
+    /// Looks for a byte while `spin` lasts, then sleeps until one comes. Where the last answers were long in coming, it
+    /// looks only now and then.
     fn read_byte(&mut self) -> io::Result<u8> {
-        let mut byte = [0];
+        self.turns = self.turns.wrapping_add(1);
         let begin = Instant::now();
-        loop {
-            match self.socket.read(&mut byte) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(_) => break,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
-            if begin.elapsed() >= self.spin {
-                let left = self.timeout.checked_sub(begin.elapsed()).ok_or(ErrorKind::TimedOut)?;
-                match poll_any([&self.socket], left) {
-                    Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                    _ => {}
-                }
+        let is_hopeful = self.misses < MISSES_MAX || self.turns.is_multiple_of(TURNS_TO_TRY);
+        let spin = if is_hopeful { self.spin } else { Duration::ZERO };
+        while begin.elapsed() < spin {
+            if let Some(byte) = self.try_read()? {
+                self.misses = 0;
+                return Ok(byte);
             }
         }
-        Ok(byte[0])
+        self.misses = self.misses.saturating_add(1);
+        loop {
+            let left = self.timeout.checked_sub(begin.elapsed()).ok_or(ErrorKind::TimedOut)?;
+            match poll_any([&self.socket], left) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            if let Some(byte) = self.try_read()? {
+                return Ok(byte);
+            }
+        }
+    }
+
+    /// A byte, if one is there.
+    fn try_read(&mut self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        match self.socket.read(&mut byte) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(Some(byte[0])),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn read_text(&mut self) -> io::Result<String> {

@@ -56,6 +56,14 @@ impl GymVec {
         self.processes.len()
     }
 
+    /// The system's number of a process, for tools that look into it.
+    ///
+    /// # Panics
+    /// If there is no process `process`.
+    pub fn process_id(&self, process: usize) -> u32 {
+        self.processes[process].id()
+    }
+
     /// Which environments of the batch a process steps.
     ///
     /// # Panics

@@ -141,10 +141,12 @@ class Worker:
         shape = self.observation_space.shape
         if isinstance(self.observation_space, spaces.Box) and len(shape) > 0:
             # The shortest way for the most common kind: one assignment, which also converts.
-            self.obs, self.finals = list(obs.reshape(count, *shape)), list(finals.reshape(count, *shape))
+            self.obs, self.finals = obs.reshape(count, *shape), finals.reshape(count, *shape)
             self.write = lambda row, element: row.__setitem__(Ellipsis, element)
+            self.step = self.step_boxes
         else:
             self.obs, self.finals = list(obs), list(finals)
+        self.steps, self.ended = [env.step for env in self.envs], []
 
     def acts(self):
         """The actions of all environments."""
@@ -153,17 +155,35 @@ class Worker:
             return self.choices.tolist() if start == 0 else [choice + start for choice in self.choices]
         return [self.take(row) for row in self.actions]
 
-    def step(self):
-        write, obs_rows, rewards, flags = self.write, self.obs, self.rewards, self.flags
-        for at, (env, action) in enumerate(zip(self.envs, self.acts())):
-            obs, reward, terminated, truncated, _ = env.step(action)
-            rewards[at] = reward
-            flags[at] = 0
+    def step_boxes(self):
+        self.forget()
+        obs_rows, rewards = self.obs, self.rewards
+        for at, step, action in zip(range(len(self.steps)), self.steps, self.acts()):
+            obs_rows[at], rewards[at], terminated, truncated, _ = step(action)
             if terminated or truncated:
-                flags[at] = bool(terminated) + 2 * bool(truncated)
-                write(self.finals[at], obs)
-                obs, _ = env.reset()
-            write(obs_rows[at], obs)
+                self.finals[at] = obs_rows[at]
+                obs_rows[at] = self.end(at, terminated, truncated)
+
+    def step(self):
+        self.forget()
+        for at, step, action in zip(range(len(self.steps)), self.steps, self.acts()):
+            obs, self.rewards[at], terminated, truncated, _ = step(action)
+            if terminated or truncated:
+                self.write(self.finals[at], obs)
+                obs = self.end(at, terminated, truncated)
+            self.write(self.obs[at], obs)
+
+    def forget(self):
+        """Takes back the flags of the last turn."""
+        for at in self.ended:
+            self.flags[at] = 0
+        self.ended.clear()
+
+    def end(self, at, terminated, truncated):
+        """Begins the next episode, and returns its first observation."""
+        self.flags[at] = bool(terminated) + 2 * bool(truncated)
+        self.ended.append(at)
+        return self.envs[at].reset()[0]
 
     def reset(self):
         for env, seed, row in zip(self.envs, self.seeds, self.obs):
@@ -173,19 +193,28 @@ class Worker:
         at = self.index[0]
         self.write(self.obs[at], self.envs[at].reset()[0])
 
+    def wait(self, seen):
+        """Looks for the next turn, whose number changes shortly before its byte comes: that costs less than to sleep. Where
+        the last turns were long in coming, it only tries now and then."""
+        if self.misses >= 3 and seen % 16:
+            return
+        turn, clock = self.turn, time.perf_counter
+        until = clock() + self.spin
+        while turn[0] == seen:
+            if clock() >= until:
+                self.misses += 1
+                return
+        self.misses = 0
+
     def serve(self):
         commands = {b"s": self.step, b"r": self.reset, b"o": self.restart}
-        turn, clock, spin = self.turn, time.perf_counter, self.spin
-        seen = turn[0]
+        seen, self.misses = self.turn[0], 0
         while True:
-            # The number of the turn changes shortly before its byte comes: looking at it costs less than to sleep.
-            until = clock() + spin
-            while turn[0] == seen and clock() < until:
-                pass
+            self.wait(seen)
             command = os.read(SOCKET, 1)
             if not command:
                 return
-            seen = turn[0]
+            seen = self.turn[0]
             commands[command]()
             os.write(SOCKET, b"k")
 
