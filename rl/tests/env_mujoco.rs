@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, as the tests themselves, fail by panicking")]
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use rayline_rl::env::mujoco::{MujocoError, MujocoPlace, MujocoTask, MujocoVec};
-use rayline_rl::env::wrappers::Single;
+use rayline_rl::env::wrappers::{ClipAction, NormalizeObs, NormalizeReward, Single};
 use rayline_rl::env::{ActionBuf, ActionSampler, Actions, Env, EnvError, Space, StepBuf, VecEnv, ids, make, make_vec};
+use rayline_rl::ppo::{PpoConfig, Schedule, train};
 
 /// A batch, or `None` with a reason printed where MuJoCo or Gymnasium's models are missing.
 fn batch(task: MujocoTask, env_count: usize) -> Option<MujocoVec> {
@@ -50,16 +52,26 @@ fn transitions_are_gymnasiums() {
             println!("skipped: nothing was recorded with MuJoCo {version}");
             return;
         };
+        let is_exact = record.contains(&format!("libm {:016x}\n", digest()));
         let part = record.split("task ").find(|part| part.starts_with(task.id())).unwrap();
-        let compared: usize = part.split("episode ").skip(1).map(|episode| replay(&mut envs, episode)).sum();
-        println!("{} with MuJoCo {version}: {compared} transitions", task.id());
-        assert!(compared >= 7, "{compared}");
+        let compared: usize = part.split("episode ").skip(1).map(|episode| replay(&mut envs, episode, is_exact)).sum();
+        println!("{} with MuJoCo {version}, same sines: {is_exact}: {compared} transitions", task.id());
+        assert!(compared >= 5, "{compared}");
     }
 }
 
+/// Whether this machine rounds sines as the recording one did: `digest` of `record.py`.
+fn digest() -> u64 {
+    let sines = (1..=1000).flat_map(|k| [(0.37 * f64::from(k)).sin(), (0.37 * f64::from(k)).cos()]);
+    sines.fold(0xCBF2_9CE4_8422_2325, |value: u64, number| (value ^ number.to_bits()).wrapping_mul(0x100_0000_01B3))
+}
+
 /// Plays an episode, and returns how many transitions were compared: states bit for bit, observations as they are in
-/// single precision, rewards to its rounding.
-fn replay(envs: &mut MujocoVec, episode: &str) -> usize {
+/// single precision, rewards to its rounding. Where sines are rounded otherwise, the first two steps to 1e-6.
+fn replay(envs: &mut MujocoVec, episode: &str, is_exact: bool) -> usize {
+    let near =
+        |found: f64, expected: f64, tolerance: f64| (found - expected).abs() <= tolerance * expected.abs().max(1.0);
+    let tolerance = if is_exact { 0.0 } else { 1e-6 };
     let mut lines = episode.lines();
     let seed: u64 = lines.next().unwrap().parse().unwrap();
     let Space::Box { high, .. } = envs.action_space() else { panic!("values") };
@@ -73,6 +85,9 @@ fn replay(envs: &mut MujocoVec, episode: &str) -> usize {
     for line in lines.filter(|line| line.starts_with("step ")) {
         let parts: Vec<&str> = line.strip_prefix("step ").unwrap().split('|').collect();
         let ends_at: usize = parts[0].trim().parse().unwrap();
+        if !is_exact && ends_at > 2 {
+            break;
+        }
         let result = numbers::<f64>(parts[3]);
         while time < ends_at {
             rule.fill(&mut action);
@@ -84,12 +99,16 @@ fn replay(envs: &mut MujocoVec, episode: &str) -> usize {
         let terminated = result[1] == 1.0;
         assert_eq!(out.terminated[0], terminated, "{place}");
         let obs = if terminated { out.finished.final_obs() } else { &out.obs };
-        assert_eq!(obs, numbers::<f32>(parts[2]), "{place}");
+        for (found, expected) in obs.iter().zip(numbers::<f32>(parts[2])) {
+            assert!(near((*found).into(), expected.into(), tolerance), "{place}: {found}, expected {expected}");
+        }
         // Gymnasium sums squares of actions in single precision.
-        let error = (f64::from(out.rewards[0]) - result[0]).abs();
-        assert!(error <= 1e-6 * result[0].abs().max(1.0), "{place}: reward {}, expected {}", out.rewards[0], result[0]);
+        let (reward, expected) = (out.rewards[0], result[0]);
+        assert!(near(reward.into(), expected, 1e-6 + tolerance), "{place}: reward {reward}, expected {expected}");
         if !terminated {
-            assert_eq!(envs.state(0), numbers::<f64>(parts[1]), "{place}");
+            for (found, expected) in envs.state(0).iter().zip(numbers::<f64>(parts[1])) {
+                assert!(near(*found, expected, tolerance), "{place}: {found}, expected {expected}");
+            }
         }
         compared += 1;
     }
@@ -199,6 +218,25 @@ fn tasks_are_made_by_their_ids_and_refuse_wrong_actions() {
 }
 
 #[test]
+fn a_policy_learns_on_normalized_observations_and_rewards() {
+    let Some(envs) = batch(MujocoTask::InvertedPendulum, 8) else { return };
+    let config = PpoConfig {
+        total_steps: 60_000,
+        n_envs: 8,
+        n_steps: 64,
+        learning_rate: Schedule::LinearToZero(1e-3),
+        entropy_coef: 0.0,
+        epochs: 10,
+        ..PpoConfig::cleanrl()
+    };
+    let envs = NormalizeReward::new(NormalizeObs::new(ClipAction::new(envs).unwrap()).unwrap(), 0.99);
+    let trained = train(&config, Box::new(envs), |_| ControlFlow::Continue(())).unwrap();
+    // Random actions keep the pole up for about 6 steps.
+    let score = trained.episodes.mean_return().unwrap();
+    assert!(score > 100.0, "{score}");
+}
+
+#[test]
 fn what_is_missing_is_said_with_what_to_do() {
     let place = MujocoPlace { library: Some("/nowhere".into()), models: Some("/nowhere".into()) };
     let missing = MujocoVec::new_at(&place, MujocoTask::Ant, 1).map(drop).unwrap_err();
@@ -218,7 +256,7 @@ fn what_is_missing_is_said_with_what_to_do() {
     std::fs::write(folder.path().join("hopper.xml"), "<mujoco><worldbody><body/></worldbody></mujoco>").unwrap();
     let place = MujocoPlace { library: None, models: Some(folder.path().to_path_buf()) };
     let other = MujocoVec::new_at(&place, MujocoTask::Hopper, 1).map(drop).unwrap_err().to_string();
-    assert!(other.contains("[0, 0, 0] positions, velocities and controls, not [6, 6, 3]"), "{other}");
+    assert!(other.contains("it has Sizes { qpos: 0, qvel: 0, ctrl: 0, bodies: 2 }, but the task's has"), "{other}");
     std::fs::write(folder.path().join("hopper.xml"), "<mujoco><nonsense/></mujoco>").unwrap();
     let broken = MujocoVec::new_at(&place, MujocoTask::Hopper, 1).map(drop).unwrap_err().to_string();
     assert!(broken.contains("hopper.xml can't be used") && broken.contains("nonsense"), "{broken}");

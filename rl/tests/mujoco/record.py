@@ -8,6 +8,7 @@ Writes <version of MuJoCo>.txt beside itself. Starts come from seeds, actions fr
 written in the fewest digits that read back to the same bits. One file:
 
     # gymnasium 1.4.0, mujoco 4.0.0, ...
+    libm 0123456789abcdef                   digest of sines and cosines, see `digest`
     task Ant-v5
     episode <seed of the actions>
     start <state> | <obs>                   positions and velocities f64, observation f32
@@ -15,8 +16,10 @@ written in the fewest digits that read back to the same bits. One file:
                                             after t actions; the others are done, but not recorded
 """
 
+import math
 import os
 import pathlib
+import struct
 import sys
 import tempfile
 import warnings
@@ -83,13 +86,23 @@ def episode(env, task, seed, speed):
     return lines
 
 
+def digest():
+    """FNV-1a by words: tells whether another C library or processor rounds sines alike, as MuJoCo's results follow it."""
+    value = 0xCBF29CE484222325
+    for k in range(1, 1001):
+        for number in (math.sin(0.37 * k), math.cos(0.37 * k)):
+            (bits,) = struct.unpack("<Q", struct.pack("<d", number))
+            value = ((value ^ bits) * 0x100000001B3) % 2**64
+    return value
+
+
 def main():
     warnings.filterwarnings("ignore")
     path = pathlib.Path(__file__).resolve().with_name(f"{mujoco.__version__}.txt")
     # MuJoCo writes its warnings to a file where it is started.
     os.chdir(tempfile.gettempdir())
     versions = f"gymnasium {gymnasium.__version__}, mujoco {mujoco.__version__}, numpy {np.__version__}"
-    lines = [f"# {versions}, python {sys.version.split()[0]}"]
+    lines = [f"# {versions}, python {sys.version.split()[0]}", f"libm {digest():016x}"]
     for task in TASKS:
         env = gymnasium.make(task, disable_env_checker=True)
         lines.append(f"task {task}")

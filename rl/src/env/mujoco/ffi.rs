@@ -19,9 +19,11 @@ use super::layout::{Layout, version_name};
 const TIME: c_int = 1 << 0;
 const QPOS: c_int = 1 << 1;
 const QVEL: c_int = 1 << 2;
-/// `mjSTATE_CTRL` until 3.4, and since 3.5. A model whose controls then have another length than its task's is refused.
+/// `mjSTATE_CTRL` and `mjSTATE_XFRC_APPLIED` until 3.4, and since 3.5. Should they move again, lengths that differ from
+/// those of the task tell.
 const CTRL: [c_int; 2] = [1 << 5, 1 << 6];
-const VERSION_OF_LATER_CTRL: c_int = 3_005_000;
+const XFRC_APPLIED: [c_int; 2] = [1 << 7, 1 << 8];
+const VERSION_OF_LATER_BITS: c_int = 3_005_000;
 /// The oldest version with these functions and bits.
 const VERSION_MIN: c_int = 310;
 
@@ -136,15 +138,13 @@ pub struct Model {
     layout: Option<&'static Layout>,
 }
 
-/// Lengths of the parts of the state.
-#[derive(Clone, Copy, Debug)]
+/// Numbers of positions, velocities and controls, and of bodies, the world among them.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sizes {
     pub qpos: usize,
     pub qvel: usize,
     pub ctrl: usize,
-    /// Bodies, the world among them; what the caller knows of the model.
     pub bodies: usize,
-    ctrl_bit: c_int,
 }
 
 // SAFETY: nothing writes to a model after `Model::load`, and reading needs no lock.
@@ -153,8 +153,32 @@ unsafe impl Send for Model {}
 unsafe impl Sync for Model {}
 
 impl Model {
-    /// Loads a model of `bodies` bodies, the world among them.
-    pub fn load(library: &Arc<Library>, path: &Path, bodies: usize) -> Result<Arc<Self>, MujocoError> {
+    /// Loads a model, which must have these sizes.
+    pub fn load(library: &Arc<Library>, path: &Path, sizes: Sizes) -> Result<Arc<Self>, MujocoError> {
+        Ok(Arc::new(Self::read(library, path, sizes)?))
+    }
+
+    /// The same with the fields of `mjData` that only its layout gives.
+    pub fn load_with_fields(library: &Arc<Library>, path: &Path, sizes: Sizes) -> Result<Arc<Self>, MujocoError> {
+        let unknown = || MujocoError::Layout { version: version_name(library.version) };
+        let layout = Layout::of(library.version).ok_or_else(unknown)?;
+        let mut model = Self::read(library, path, sizes)?;
+        model.layout = Some(layout);
+        let model = Arc::new(model);
+        // What functions say must be what the offsets lead to.
+        let data = Data::new(&model).ok_or(MujocoError::NoMemory)?;
+        let mut state = vec![0.0; sizes.qpos + sizes.qvel];
+        data.read_state(&mut state);
+        // SAFETY: a model of this library.
+        let total = unsafe { (library.functions.total_mass)(model.raw.as_ptr()) };
+        let is_same_mass = (model.body_mass().iter().sum::<f64>() - total).abs() <= 1e-9 * total;
+        if !is_same_mass || data.field(Field::Qpos) != &state[..sizes.qpos] {
+            return Err(unknown());
+        }
+        Ok(model)
+    }
+
+    fn read(library: &Arc<Library>, path: &Path, sizes: Sizes) -> Result<Self, MujocoError> {
         let failed = |message: String| MujocoError::Model { path: path.to_path_buf(), message };
         let name = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|error| failed(error.to_string()))?;
         let mut message = [0 as c_char; 1000];
@@ -166,38 +190,13 @@ impl Model {
             let message = unsafe { CStr::from_ptr(message.as_ptr()) };
             return Err(failed(message.to_string_lossy().into_owned()));
         };
-        // SAFETY: `raw` is a model of this library.
-        let size = |bit| unsafe { (functions.state_size)(raw.as_ptr(), bit) } as usize;
-        let ctrl_bit = CTRL[usize::from(library.version >= VERSION_OF_LATER_CTRL)];
-        let sizes = Sizes { qpos: size(QPOS), qvel: size(QVEL), ctrl: size(ctrl_bit), bodies, ctrl_bit };
         let mut model = Self { raw, library: library.clone(), sizes, timestep: 0.0, layout: None };
-        model.timestep = model.measure_timestep().ok_or_else(|| failed("its data can't be made".into()))?;
-        Ok(Arc::new(model))
-    }
-
-    /// The same with the fields of `mjData` that only its layout gives.
-    pub fn load_with_fields(library: &Arc<Library>, path: &Path, bodies: usize) -> Result<Arc<Self>, MujocoError> {
-        let unknown = || MujocoError::Layout { version: version_name(library.version) };
-        let layout = Layout::of(library.version).ok_or_else(unknown)?;
-        let model = Self::load(library, path, bodies)?;
-        let mut model = Arc::into_inner(model).expect("nobody else has seen it");
-        model.layout = Some(layout);
-        let model = Arc::new(model);
-        // What functions say must be what the offsets lead to.
-        let data = Data::new(&model).ok_or_else(unknown)?;
-        let mut qpos = vec![0.0; model.sizes.qpos + model.sizes.qvel];
-        data.read_state(&mut qpos);
-        // SAFETY: a model of this library.
-        let total = unsafe { (library.functions.total_mass)(model.raw.as_ptr()) };
-        let is_same_mass = (model.body_mass().iter().sum::<f64>() - total).abs() <= 1e-9 * total;
-        if !is_same_mass || data.field(Field::Qpos) != &qpos[..model.sizes.qpos] {
-            return Err(unknown());
+        let found = model.measure_sizes();
+        if found != sizes {
+            return Err(failed(format!("it has {found:?}, but the task's has {sizes:?}")));
         }
+        model.timestep = model.measure_timestep().ok_or(MujocoError::NoMemory)?;
         Ok(model)
-    }
-
-    pub fn sizes(&self) -> Sizes {
-        self.sizes
     }
 
     /// Seconds of one `mj_step`.
@@ -211,9 +210,17 @@ impl Model {
     /// If the model was loaded without fields.
     pub fn body_mass(&self) -> &[f64] {
         let offset = self.layout.expect("loaded with fields").body_mass;
-        // SAFETY: the layout of this version says that a pointer to `bodies` numbers lies there, which live as long as
-        // the model and are never written.
+        // SAFETY: the layout of this version says that a pointer to as many numbers as `mj_stateSize` counts bodies
+        // lies there, which live as long as the model and are never written.
         unsafe { numbers(self.raw.as_ptr().cast(), offset, self.sizes.bodies) }
+    }
+
+    fn measure_sizes(&self) -> Sizes {
+        // SAFETY: a model of this library.
+        let size = |bit| unsafe { (self.library.functions.state_size)(self.raw.as_ptr(), bit) } as usize;
+        let place = usize::from(self.library.version >= VERSION_OF_LATER_BITS);
+        // Forces may be applied to each body: six numbers.
+        Sizes { qpos: size(QPOS), qvel: size(QVEL), ctrl: size(CTRL[place]), bodies: size(XFRC_APPLIED[place]) / 6 }
     }
 
     /// The clock after one step from 0; `None` if the simulation's memory can't be had.
@@ -326,11 +333,11 @@ impl Data {
 
     /// Sets the controls, `[nu]`.
     pub fn write_ctrl(&mut self, ctrl: &[f64]) {
-        let Sizes { ctrl: len, ctrl_bit, .. } = self.model.sizes;
-        assert_eq!(ctrl.len(), len, "numbers of a control");
+        assert_eq!(ctrl.len(), self.model.sizes.ctrl, "numbers of a control");
+        let bit = CTRL[usize::from(self.model.library.version >= VERSION_OF_LATER_BITS)];
         let (model, data) = (self.model.raw.as_ptr(), self.raw.as_ptr());
         // SAFETY: `mj_stateSize` gave this length for this bit.
-        unsafe { (self.functions().set_state)(model, data, ctrl.as_ptr(), ctrl_bit) }
+        unsafe { (self.functions().set_state)(model, data, ctrl.as_ptr(), bit) }
     }
 
     /// An array of the simulation.

@@ -30,8 +30,7 @@ impl Slot {
     /// `None` if there is no memory for the simulation.
     pub fn new(spec: &'static Spec, model: &Arc<Model>) -> Option<Self> {
         let data = Data::new(model)?;
-        let [positions, velocities, controls, _] = spec.sizes;
-        let mut state = vec![0.0; positions + velocities];
+        let mut state = vec![0.0; spec.sizes.qpos + spec.sizes.qvel];
         data.read_state(&mut state);
         let mut slot = Self {
             spec,
@@ -40,7 +39,7 @@ impl Slot {
             seconds: model.timestep() * f64::from(spec.frame_skip),
             initial: state.clone(),
             state,
-            ctrl: vec![0.0; controls],
+            ctrl: vec![0.0; spec.sizes.ctrl],
             place: 0.0,
             total_reward: 0.0,
             length: 0,
@@ -62,7 +61,7 @@ impl Slot {
     pub fn begin(&mut self) {
         let mut state = std::mem::take(&mut self.state);
         state.copy_from_slice(&self.initial);
-        let (positions, velocities) = state.split_at_mut(self.spec.sizes[0]);
+        let (positions, velocities) = state.split_at_mut(self.spec.sizes.qpos);
         let bound = self.spec.position_noise;
         positions.iter_mut().for_each(|position| *position += self.random.uniform(-bound, bound));
         for velocity in velocities {

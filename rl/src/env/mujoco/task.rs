@@ -1,6 +1,6 @@
 //! The tasks: what is observed, earned, and when it ends.
 
-use super::ffi::{Data, Field};
+use super::ffi::{Data, Field, Sizes};
 
 /// Tasks of Gymnasium's MuJoCo set, in their fifth version, with the settings that Gymnasium makes them with.
 ///
@@ -27,8 +27,8 @@ pub enum MujocoTask {
 pub struct Spec {
     pub id: &'static str,
     pub model: &'static str,
-    /// Numbers of positions, velocities, controls, and bodies with the world, that the model must have.
-    pub sizes: [usize; 4],
+    /// What the model must have.
+    pub sizes: Sizes,
     /// Actions lie between this and its negative.
     pub action_bound: f32,
     /// Steps of the simulation for one of the task.
@@ -116,7 +116,7 @@ impl MujocoTask {
 const HALF_CHEETAH: Spec = Spec {
     id: "HalfCheetah-v5",
     model: "half_cheetah.xml",
-    sizes: [9, 9, 6, 8],
+    sizes: Sizes { qpos: 9, qvel: 9, ctrl: 6, bodies: 8 },
     action_bound: 1.0,
     frame_skip: 5,
     skipped: 1,
@@ -134,7 +134,7 @@ const HALF_CHEETAH: Spec = Spec {
 const SWIMMER: Spec = Spec {
     id: "Swimmer-v5",
     model: "swimmer.xml",
-    sizes: [5, 5, 2, 4],
+    sizes: Sizes { qpos: 5, qvel: 5, ctrl: 2, bodies: 4 },
     frame_skip: 4,
     skipped: 2,
     velocity_noise: Noise::Uniform(0.1),
@@ -145,7 +145,7 @@ const SWIMMER: Spec = Spec {
 const HOPPER: Spec = Spec {
     id: "Hopper-v5",
     model: "hopper.xml",
-    sizes: [6, 6, 3, 5],
+    sizes: Sizes { qpos: 6, qvel: 6, ctrl: 3, bodies: 5 },
     frame_skip: 4,
     velocity_clip: 10.0,
     position_noise: 5e-3,
@@ -162,7 +162,7 @@ const HOPPER: Spec = Spec {
 const WALKER2D: Spec = Spec {
     id: "Walker2d-v5",
     model: "walker2d_v5.xml",
-    sizes: [9, 9, 6, 8],
+    sizes: Sizes { qpos: 9, qvel: 9, ctrl: 6, bodies: 8 },
     is_healthy: |state| 0.8 < state[1] && state[1] < 2.0 && -1.0 < state[2] && state[2] < 1.0,
     ..HOPPER
 };
@@ -171,7 +171,7 @@ const WALKER2D: Spec = Spec {
 const INVERTED_PENDULUM: Spec = Spec {
     id: "InvertedPendulum-v5",
     model: "inverted_pendulum.xml",
-    sizes: [2, 2, 1, 3],
+    sizes: Sizes { qpos: 2, qvel: 2, ctrl: 1, bodies: 3 },
     action_bound: 3.0,
     frame_skip: 2,
     skipped: 0,
@@ -187,7 +187,7 @@ const INVERTED_PENDULUM: Spec = Spec {
 const ANT: Spec = Spec {
     id: "Ant-v5",
     model: "ant.xml",
-    sizes: [15, 14, 8, 14],
+    sizes: Sizes { qpos: 15, qvel: 14, ctrl: 8, bodies: 14 },
     skipped: 2,
     control_weight: 0.5,
     healthy_reward: 1.0,
@@ -200,7 +200,7 @@ const ANT: Spec = Spec {
 const HUMANOID: Spec = Spec {
     id: "Humanoid-v5",
     model: "humanoid.xml",
-    sizes: [24, 23, 17, 14],
+    sizes: Sizes { qpos: 24, qvel: 23, ctrl: 17, bodies: 14 },
     action_bound: 0.4,
     skipped: 2,
     position_noise: 0.01,
@@ -216,13 +216,13 @@ const HUMANOID: Spec = Spec {
 impl Spec {
     /// Numbers of an observation.
     pub fn obs_dim(&self) -> usize {
-        let [positions, velocities, _, bodies] = self.sizes;
+        let Sizes { qpos, qvel, bodies, .. } = self.sizes;
         let forces = match self.forces {
             Forces::None => 0,
             Forces::Contacts => 6 * (bodies - 1),
-            Forces::All => (10 + 6 + 6) * (bodies - 1) + velocities - 6,
+            Forces::All => (10 + 6 + 6) * (bodies - 1) + qvel - 6,
         };
-        positions + velocities - self.skipped + forces
+        qpos + qvel - self.skipped + forces
     }
 
     /// Whether fields beyond the state are needed.
@@ -258,7 +258,7 @@ impl Spec {
 
     /// Writes what is observed, `[obs_dim]`.
     pub fn observe(&self, data: &Data, state: &[f64], obs: &mut [f32]) {
-        let (positions, velocities) = state.split_at(self.sizes[0]);
+        let (positions, velocities) = state.split_at(self.sizes.qpos);
         let clipped = velocities.iter().map(|value| value.clamp(-self.velocity_clip, self.velocity_clip));
         let mut rest = write(obs, positions[self.skipped..].iter().copied().chain(clipped));
         match self.forces {

@@ -56,7 +56,7 @@ impl MujocoVec {
         let slots: Option<Vec<_>> = (0..env_count).map(|_| Slot::new(spec, &model)).collect();
         let slots = slots.ok_or(MujocoError::NoMemory)?;
         let observation_space = Space::uniform(f32::NEG_INFINITY, f32::INFINITY, spec.obs_dim());
-        let action_space = Space::uniform(-spec.action_bound, spec.action_bound, spec.sizes[2]);
+        let action_space = Space::uniform(-spec.action_bound, spec.action_bound, spec.sizes.ctrl);
         let length_max = MujocoTask::LENGTH_MAX;
         let mut batch = Self { task, library, slots, observation_space, action_space, length_max };
         batch.begin(0, 0);
@@ -198,17 +198,10 @@ impl Row<'_> {
     }
 }
 
-/// The model of a task, which must be the one that the task is for.
+/// The model of a task.
 fn load_model(place: &MujocoPlace, library: &Arc<Library>, task: MujocoTask) -> Result<Arc<Model>, MujocoError> {
     let spec = task.spec();
     let path = place.find_model(spec.model, library.path())?;
     let load = if spec.needs_fields() { Model::load_with_fields } else { Model::load };
-    let model = load(library, &path, spec.sizes[3])?;
-    let sizes = model.sizes();
-    let found = [sizes.qpos, sizes.qvel, sizes.ctrl];
-    if found != spec.sizes[..3] {
-        let message = format!("it has {found:?} positions, velocities and controls, not {:?}", &spec.sizes[..3]);
-        return Err(MujocoError::Model { path, message });
-    }
-    Ok(model)
+    load(library, &path, spec.sizes)
 }
