@@ -4,7 +4,8 @@
 
 needs `pip install mujoco gymnasium`. For each line of its input it simulates for about a second and prints how many steps
 of the task it did a second: `frame_skip` steps of the simulation each, 64 simulations on as many threads as there are
-cores, random controls. It neither observes, nor rewards, nor begins episodes anew.
+cores, random controls. It neither observes nor rewards. Figures that fall begin anew after 25 steps, about as long as an
+episode of theirs is with random actions: who lies on the ground costs more to simulate.
 """
 
 import importlib.util
@@ -18,6 +19,7 @@ import numpy as np
 from mujoco import rollout
 
 SIMULATIONS, STEPS = 64, 25
+FALLING = ["hopper.xml", "humanoid.xml"]
 
 
 def main():
@@ -38,7 +40,9 @@ def main():
         for _ in sys.stdin:
             begin, done, state = time.perf_counter(), 0, np.tile(first, (SIMULATIONS, 1))
             while time.perf_counter() - begin < 1.0:
-                state = pool.rollout([model] * SIMULATIONS, data, state, controls)[0][:, -1]
+                states, _ = pool.rollout([model] * SIMULATIONS, data, state, controls)
+                if name not in FALLING:
+                    state = states[:, -1]
                 done += SIMULATIONS * STEPS
             print(done / (time.perf_counter() - begin), flush=True)
 

@@ -15,6 +15,7 @@ import time
 import traceback
 
 MEMORY, SOCKET = os.dup(0), os.dup(1)
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.dup2(2, 1)
 # The driver ends the process by closing the socket.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
