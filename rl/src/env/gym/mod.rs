@@ -63,7 +63,7 @@ pub fn gym(id: &str) -> Gym {
         envs: 1,
         processes: std::thread::available_parallelism().map_or(1, usize::from),
         timeout: Duration::from_secs(60),
-        spin: Duration::from_micros(50),
+        spin: Duration::ZERO,
     }
 }
 
@@ -117,8 +117,9 @@ impl Gym {
         self
     }
 
-    /// How long either side looks for the other's answer before it sleeps; else 50 microseconds. Looking costs a core,
-    /// and spares the tens of microseconds that waking takes.
+    /// How long either side looks for the other's answer before it sleeps; else not at all. Looking costs a core, and
+    /// spares the tens of microseconds that waking takes: it may pay where more cores are idle than there are processes.
+    /// Where other programs wanted them, it made batches of 64 `CartPole-v1` 6 % slower, and single ones 33 %.
     pub fn spin(mut self, spin: Duration) -> Self {
         self.spin = spin;
         self
