@@ -3,3 +3,5 @@
 pub mod env;
 pub mod nn;
 pub mod ppo;
+
+pub use env::gym::gym;

@@ -41,6 +41,10 @@ impl VecEnv for Script {
         Ok(())
     }
 
+    fn restart(&mut self, _: usize, _: &mut [f32]) -> Result<(), EnvError> {
+        unreachable!("the script has its own ends")
+    }
+
     fn step(&mut self, _: Actions<'_>, out: StepOut<'_>) -> Result<(), EnvError> {
         out.finished.clear(1);
         self.time += 1;

@@ -80,6 +80,12 @@ impl VecEnv for Target {
         Ok(())
     }
 
+    fn restart(&mut self, env: usize, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.x[env] = self.draw();
+        obs[0] = self.x[env];
+        Ok(())
+    }
+
     fn step(&mut self, actions: Actions<'_>, out: StepOut<'_>) -> Result<(), EnvError> {
         out.finished.clear(1);
         for (env, action) in actions.values(&self.spaces[1])?.chunks_exact(2).enumerate() {

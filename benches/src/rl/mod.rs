@@ -1,7 +1,10 @@
 //! Suite `rl`: simulators and training.
 
 mod envs;
+mod gym;
+mod mujoco;
 mod ppo;
+mod python;
 
 use crate::Bench;
 
@@ -9,6 +12,10 @@ use crate::Bench;
 pub const BENCHES: &[Bench] = &[
     bench("env_cartpole", envs::cartpole),
     bench("env_pendulum", envs::pendulum),
+    bench("env_halfcheetah", mujoco::halfcheetah),
+    bench("env_hopper", mujoco::hopper),
+    bench("env_humanoid", mujoco::humanoid),
+    bench("gym_bridge_of_raw", gym::bridge_of_raw),
     bench("ppo_throughput", ppo::throughput),
     bench("ppo_cartpole_475", ppo::cartpole_475),
 ];

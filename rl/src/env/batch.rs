@@ -110,7 +110,7 @@ impl<D: Dynamics<S, O>, const S: usize, const O: usize> Batch<D, S, O> {
             arch: Arch::new(),
         };
         for env in 0..env_count {
-            batch.restart(env);
+            batch.begin(env);
         }
         Ok(batch)
     }
@@ -144,7 +144,7 @@ impl<D: Dynamics<S, O>, const S: usize, const O: usize> Batch<D, S, O> {
     }
 
     /// Begins the next episode of an environment and returns its first observation.
-    fn restart(&mut self, env: usize) -> [f32; O] {
+    fn begin(&mut self, env: usize) -> [f32; O] {
         self.episodes[env] += 1;
         let words = words_at(self.seed, self.first_index.wrapping_add(env as u64), self.episodes[env]);
         let state = self.dynamics.start(words);
@@ -164,7 +164,7 @@ impl<D: Dynamics<S, O>, const S: usize, const O: usize> Batch<D, S, O> {
             for env in (at * LANES..end).filter(|&env| out.terminated[env] | out.truncated[env]) {
                 let ends = (out.terminated[env], out.truncated[env]);
                 out.finished.push(self.blocks[at].episode(env, ends, &rows[env]));
-                rows[env] = self.restart(env);
+                rows[env] = self.begin(env);
             }
         }
     }
@@ -196,8 +196,14 @@ impl<D: Dynamics<S, O>, const S: usize, const O: usize> VecEnv for Batch<D, S, O
         self.episodes.fill(0);
         let (rows, _) = obs.as_chunks_mut::<O>();
         for (env, row) in rows.iter_mut().enumerate() {
-            *row = self.restart(env);
+            *row = self.begin(env);
         }
+        Ok(())
+    }
+
+    fn restart(&mut self, env: usize, obs: &mut [f32]) -> Result<(), EnvError> {
+        assert!(env < self.env_count, "environment {env} of {}", self.env_count);
+        obs.copy_from_slice(&self.begin(env));
         Ok(())
     }
 

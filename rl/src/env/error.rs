@@ -2,6 +2,9 @@
 
 use std::error::Error;
 
+use super::gym::GymError;
+use super::mujoco::MujocoError;
+
 /// An environment was asked for something that it can't do, or failed while doing it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -15,6 +18,12 @@ pub enum EnvError {
         nearest: &'static str,
         /// All known ids, in alphabetical order.
         known: Vec<&'static str>,
+    },
+    /// A name is given to one environment only.
+    #[error("an environment is named {id:?} already")]
+    TakenId {
+        /// The name.
+        id: &'static str,
     },
     /// A batch of no environments was asked for.
     #[error("a batch needs at least one environment")]
@@ -63,12 +72,48 @@ pub enum EnvError {
         /// What doesn't fit.
         reason: String,
     },
+    /// The entries of a dictionary of spaces don't fit together.
+    #[error("not a dictionary of spaces: {reason}")]
+    BadDict {
+        /// What doesn't fit.
+        reason: String,
+    },
+    /// Actions of a batch are all choices or all values.
+    #[error("the action space {space} has both choices and values: give the environment actions of one kind")]
+    MixedActions {
+        /// The action space.
+        space: String,
+    },
+    /// A wrapper can't be put around an environment with this space.
+    #[error("{wrapper} is for {expected}, not for {space}")]
+    NotFor {
+        /// The wrapper.
+        wrapper: &'static str,
+        /// What it is for.
+        expected: &'static str,
+        /// The space of the environment.
+        space: String,
+    },
+    /// Saved statistics are of vectors of another length, or damaged.
+    #[error("statistics of {found} numbers, or damaged ones, where {expected} are needed")]
+    BadStats {
+        /// Numbers needed.
+        expected: usize,
+        /// Numbers of the statistics.
+        found: usize,
+    },
     /// A uniform action can't be drawn from a space without bounds.
     #[error("the space {space} has no bounds to draw from")]
     Unbounded {
         /// The action space.
         space: String,
     },
+    /// MuJoCo is missing, or isn't what it should be.
+    #[error(transparent)]
+    Mujoco(#[from] MujocoError),
+    /// An environment in Python failed, or can't be had.
+    #[error(transparent)]
+    Gym(#[from] GymError),
     /// An environment failed for a reason of its own.
     #[error("environment {env} failed")]
     Failed {

@@ -92,4 +92,9 @@ impl Finished {
     pub fn final_obs(&self) -> &[f32] {
         &self.final_obs
     }
+
+    /// The same to write to, for wrappers that change numbers in place.
+    pub fn final_obs_mut(&mut self) -> &mut [f32] {
+        &mut self.final_obs
+    }
 }

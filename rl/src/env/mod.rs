@@ -22,6 +22,10 @@
 //! vector instructions; one of their steps differs from Gymnasium's by about a part in a million. [`make`] gives the
 //! first, [`make_vec`] the second.
 //!
+//! [`mujoco`] has Gymnasium's MuJoCo tasks, with the library loaded where one is asked for; [`gym`](mod@gym) steps any
+//! environment of Gymnasium in Python processes, and [`make_vec`] too, by `gym:` before its id. [`wrappers`] change
+//! what a batch sees, earns or does.
+//!
 //! Deliberately absent: rendering, and Gymnasium's two other autoreset modes (see [`VecEnv`]).
 
 mod actions;
@@ -30,6 +34,8 @@ pub mod classic;
 mod error;
 pub mod fast;
 mod finished;
+pub mod gym;
+pub mod mujoco;
 mod philox;
 mod registry;
 mod sampler;
@@ -39,13 +45,14 @@ mod sync_vec;
 mod time_limit;
 mod trig;
 mod vec_env;
+pub mod wrappers;
 
 pub use actions::{ActionBuf, Actions};
 pub use batch::{Batch, Dynamics, Lane, Moved};
 pub use error::EnvError;
 pub use finished::{Episode, Finished};
 pub use philox::{Stream, instance_seed};
-pub use registry::{ids, make, make_vec};
+pub use registry::{ids, make, make_vec, register};
 pub use sampler::ActionSampler;
 pub use single::{Env, Step};
 pub use space::Space;

@@ -1,5 +1,7 @@
 //! Random numbers that are a function of who draws them.
 
+use std::f64::consts::TAU;
+
 /// The random numbers of one environment: draw number `i` of the stream `(seed, index)` is a function of these three
 /// alone, so no two environments share numbers and it doesn't matter who else draws.
 ///
@@ -31,6 +33,14 @@ impl Stream {
         let [a, b, ..] = self.words();
         let unit = ((u64::from(a) << 21) ^ u64::from(b >> 11)) as f64 / (1u64 << 53) as f64;
         low + (high - low) * unit
+    }
+
+    /// A number of the standard normal distribution.
+    ///
+    /// Source: Box & Muller 1958.
+    pub fn normal(&mut self) -> f64 {
+        let (radius, angle) = (self.uniform(0.0, 1.0), self.uniform(0.0, TAU));
+        (-2.0 * (1.0 - radius).ln()).sqrt() * angle.cos()
     }
 }
 
@@ -95,6 +105,16 @@ mod tests {
         assert!((variance - 64.0 / 12.0).abs() < 0.15, "{variance}");
         assert_eq!(uniform_f32(0, -2.0, 6.0), -2.0);
         assert!((5.999..6.0).contains(&uniform_f32(u32::MAX, -2.0, 6.0)));
+    }
+
+    #[test]
+    fn normal_numbers_have_the_moments_of_their_distribution() {
+        let mut stream = Stream::new(4, 0);
+        let drawn: Vec<f64> = (0..40_000).map(|_| stream.normal()).collect();
+        let moment = |power: i32| drawn.iter().map(|value| value.powi(power)).sum::<f64>() / 40_000.0;
+        for (power, expected, tolerance) in [(1, 0.0, 0.02), (2, 1.0, 0.03), (3, 0.0, 0.08), (4, 3.0, 0.25)] {
+            assert!((moment(power) - expected).abs() < tolerance, "moment {power}: {}", moment(power));
+        }
     }
 
     #[test]

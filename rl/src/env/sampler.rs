@@ -40,7 +40,8 @@ impl ActionSampler {
     /// A sampler for `env_count` environments with this action space.
     ///
     /// # Errors
-    /// [`EnvError::Unbounded`] if the space has an infinite bound.
+    /// [`EnvError::Unbounded`] if the space has an infinite bound, [`EnvError::MixedActions`] if it has both choices
+    /// and values.
     pub fn new(space: &Space, env_count: usize, seed: u64) -> Result<Self, EnvError> {
         Self::new_from(space, env_count, seed, 0)
     }
@@ -48,7 +49,8 @@ impl ActionSampler {
     /// The same for the environments from `first_index` on of a greater whole.
     ///
     /// # Errors
-    /// [`EnvError::Unbounded`] if the space has an infinite bound.
+    /// [`EnvError::Unbounded`] if the space has an infinite bound, [`EnvError::MixedActions`] if it has both choices
+    /// and values.
     pub fn new_from(space: &Space, env_count: usize, seed: u64, first_index: u64) -> Result<Self, EnvError> {
         let components = components(space)?;
         let words = |env: usize| words_at(seed, first_index.wrapping_add(env as u64), u64::MAX - 1);
@@ -171,6 +173,11 @@ fn components(space: &Space) -> Result<Vec<Component>, EnvError> {
                 return Err(EnvError::Unbounded { space: space.to_string() });
             }
             Ok(bounds().map(|(&low, &high)| Component::Value { low, high }).collect())
+        }
+        Space::Dict { .. } if !space.is_of_one_kind() => Err(EnvError::MixedActions { space: space.to_string() }),
+        Space::Dict { entries } => {
+            let parts: Result<Vec<_>, _> = entries.iter().map(|(_, space)| components(space)).collect();
+            parts.map(|parts| parts.concat())
         }
     }
 }

@@ -26,13 +26,17 @@ impl SyncVec {
     /// before its first step.
     ///
     /// # Errors
-    /// [`EnvError::Empty`] if there are none, [`EnvError::MixedSpaces`] if their spaces differ.
+    /// [`EnvError::Empty`] if there are none, [`EnvError::MixedSpaces`] if their spaces differ,
+    /// [`EnvError::MixedActions`] if actions are both choices and values.
     pub fn new(envs: Vec<Box<dyn Env>>) -> Result<Self, EnvError> {
         let first = envs.first().ok_or(EnvError::Empty)?;
         let (observation_space, action_space) = (first.observation_space().clone(), first.action_space().clone());
         for (env, other) in envs.iter().enumerate() {
             same_space(env, &observation_space, other.observation_space())?;
             same_space(env, &action_space, other.action_space())?;
+        }
+        if !action_space.is_of_one_kind() {
+            return Err(EnvError::MixedActions { space: action_space.to_string() });
         }
         let envs = envs.into_iter().map(|env| Running { env, total_reward: 0.0, length: 0 }).collect();
         Ok(Self { envs, observation_space, action_space })
@@ -83,6 +87,10 @@ impl VecEnv for SyncVec {
             running.reset(Some(seed), row).map_err(|error| error.at(at))?;
         }
         Ok(())
+    }
+
+    fn restart(&mut self, env: usize, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.envs[env].reset(None, obs).map_err(|error| error.at(env))
     }
 
     fn step(&mut self, actions: Actions<'_>, mut out: StepOut<'_>) -> Result<(), EnvError> {

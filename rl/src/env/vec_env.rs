@@ -65,6 +65,17 @@ pub trait VecEnv: Send {
         self.reset_from(seed, 0, obs)
     }
 
+    /// Ends the episode of the environment at place `env` without a word, and begins the next one, whose first
+    /// observation goes to `obs`, `[obs_dim]`. For wrappers that cut episodes short, such as
+    /// [`TimeLimit`](super::TimeLimit).
+    ///
+    /// # Errors
+    /// As `reset_from`.
+    ///
+    /// # Panics
+    /// If there is no environment `env`, or `obs` has the wrong length.
+    fn restart(&mut self, env: usize, obs: &mut [f32]) -> Result<(), EnvError>;
+
     /// Does one action in each environment, `[n, width]` row-major, and resets those whose episode ended.
     ///
     /// # Errors
@@ -92,6 +103,17 @@ pub struct StepOut<'a> {
 }
 
 impl StepOut<'_> {
+    /// The same slices once more, for a batch within a batch.
+    pub fn reborrow(&mut self) -> StepOut<'_> {
+        StepOut {
+            obs: &mut *self.obs,
+            rewards: &mut *self.rewards,
+            terminated: &mut *self.terminated,
+            truncated: &mut *self.truncated,
+            finished: &mut *self.finished,
+        }
+    }
+
     /// Holds the slices to the size of the batch. For implementors of [`VecEnv`].
     ///
     /// # Panics
@@ -141,5 +163,31 @@ impl StepBuf {
             truncated: &mut self.truncated,
             finished: &mut self.finished,
         }
+    }
+}
+
+impl<E: VecEnv + ?Sized> VecEnv for Box<E> {
+    fn env_count(&self) -> usize {
+        (**self).env_count()
+    }
+
+    fn observation_space(&self) -> &Space {
+        (**self).observation_space()
+    }
+
+    fn action_space(&self) -> &Space {
+        (**self).action_space()
+    }
+
+    fn reset_from(&mut self, seed: u64, first_index: u64, obs: &mut [f32]) -> Result<(), EnvError> {
+        (**self).reset_from(seed, first_index, obs)
+    }
+
+    fn restart(&mut self, env: usize, obs: &mut [f32]) -> Result<(), EnvError> {
+        (**self).restart(env, obs)
+    }
+
+    fn step(&mut self, actions: Actions<'_>, out: StepOut<'_>) -> Result<(), EnvError> {
+        (**self).step(actions, out)
     }
 }

@@ -38,10 +38,9 @@ pub struct Evaluation {
 impl ActionHead {
     /// The head for an action space.
     pub fn for_space(space: &Space) -> Self {
-        match space {
-            Space::Discrete { n } => Self::Categorical { choices: vec![*n as usize] },
-            Space::MultiDiscrete { nvec } => Self::Categorical { choices: nvec.iter().map(|n| *n as usize).collect() },
-            Space::Box { low, .. } => Self::Gaussian { dims: low.len() },
+        match space.choices() {
+            Some(choices) => Self::Categorical { choices: choices.into_iter().map(|n| n as usize).collect() },
+            None => Self::Gaussian { dims: space.width() },
         }
     }
 

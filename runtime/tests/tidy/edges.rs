@@ -30,6 +30,7 @@ const EDGES: &[Edges] = &[
     },
     Edges { package: "rayline-rl", may: &["rayline", "rayline-gpu"], tests_may: &[] },
     Edges { package: "rayline-examples", may: &["rayline", "rayline-rl", "rayline-gpu"], tests_may: &[] },
+    Edges { package: "rayline-env-template", may: &["rayline-rl"], tests_may: &[] },
     Edges {
         package: "rayline-benches",
         may: &["rayline", "rayline-rl", "rayline-gpu", "rayline-sim", "rayline-store", "rayline-transport"],
