@@ -22,7 +22,9 @@ fn daemon(folder: &Path, head: Option<(SocketAddr, &Path)>) -> SocketAddr {
         listen: ([127, 0, 0, 1], 0).into(),
         head: head.map(|(address, _)| address),
         config: Config::default().cpus(1),
+        control: ([127, 0, 0, 1], 0).into(),
         trusts_network: false,
+        encrypts: false,
         join_within: Duration::from_secs(10),
     };
     let (tell, joined) = channel();

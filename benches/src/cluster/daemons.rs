@@ -56,12 +56,12 @@ impl Cluster {
         Ok(pages * 4096)
     }
 
-    /// Kills the last node.
+    /// Kills a node, counted from the first.
     ///
     /// # Errors
     /// What the system says.
-    pub fn kill_last(&mut self) -> Result<()> {
-        let mut daemon = self.daemons.pop().context("no daemon")?;
+    pub fn kill(&mut self, node: usize) -> Result<()> {
+        let daemon = self.daemons.get_mut(node).context("no such daemon")?;
         daemon.kill()?;
         daemon.wait()?;
         Ok(())
@@ -109,7 +109,9 @@ pub fn daemon(folder: &Path, cpus: u32, head: Option<(SocketAddr, PathBuf)>) -> 
         listen: ([127, 0, 0, 1], 0).into(),
         head: address,
         config: Config::default().cpus(cpus).threads_max(65_535),
+        control: ([127, 0, 0, 1], 0).into(),
         trusts_network: false,
+        encrypts: false,
         join_within: Duration::from_secs(10),
     };
     let daemon = Daemon::new(setup)?;

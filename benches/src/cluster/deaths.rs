@@ -9,24 +9,28 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, id};
 use std::time::{Duration, Instant};
 
-/// Writes its process's id where nobody has done so, and then waits to be killed; the second attempt returns.
+/// Writes its node and its process's id where nobody has done so, and then waits to be killed; the second attempt returns.
 #[task(retries = 3)]
 fn killed_once(file: String) -> u32 {
     if !Path::new(&file).exists() {
-        std::fs::write(format!("{file}.new"), id().to_string()).expect("the folder is there");
+        let told = format!("{} {}", rayline::context().node().0, id());
+        std::fs::write(format!("{file}.new"), told).expect("the folder is there");
         std::fs::rename(format!("{file}.new"), &file).expect("the file was just written");
         std::thread::sleep(Duration::from_secs(60));
     }
     id()
 }
 
-fn pid(file: &Path) -> Result<String> {
+/// The node and the process that have begun.
+fn told(file: &Path) -> Result<(u32, String)> {
     let begin = Instant::now();
     while !file.exists() {
         anyhow::ensure!(begin.elapsed() < Duration::from_secs(10), "no task has begun");
         std::thread::sleep(Duration::from_millis(1));
     }
-    Ok(std::fs::read_to_string(file)?)
+    let told = std::fs::read_to_string(file)?;
+    let (node, pid) = told.split_once(' ').context("two numbers")?;
+    Ok((node.parse()?, pid.to_owned()))
 }
 
 fn fresh(rep: usize) -> PathBuf {
@@ -45,13 +49,13 @@ pub fn worker_kill(reps: usize) -> Result<Metric> {
     for rep in 0..reps {
         let file = fresh(rep);
         let task = killed_once::remote(file.display().to_string());
-        let pid = pid(&file)?;
+        let (_, pid) = told(&file)?;
         let begin = Instant::now();
         Command::new("kill").args(["-KILL", &pid]).status().context("no `kill`")?;
         task.get()?;
         values.push(begin.elapsed().as_secs_f64() * 1e3);
         std::fs::remove_file(file)?;
-        // A worker that dies soon after its start is not hired again at once.
+        // One that dies soon after its start, a second time, is not hired again at once.
         std::thread::sleep(Duration::from_millis(1100));
     }
     Ok(Metric::of("worker_kill", "ms", values))
@@ -61,15 +65,18 @@ pub fn worker_kill(reps: usize) -> Result<Metric> {
 pub fn node_kill(reps: usize) -> Result<Metric> {
     let mut values = Vec::new();
     for rep in 0..reps.min(5) {
-        let mut cluster = Cluster::start(&[1, 1])?;
+        let mut cluster = Cluster::start(&[1, 1, 1])?;
         let _runtime = cluster.join()?;
-        warm_up(2)?;
+        warm_up(3)?;
+        // Two of three nodes have a task, so that one has room.
         let files = [fresh(2 * rep), fresh(2 * rep + 1)];
         let tasks = files.each_ref().map(|file| killed_once::remote(file.display().to_string()));
-        files.iter().try_for_each(|file| pid(file).map(drop))?;
+        let nodes = files.each_ref().map(|file| told(file));
+        let [first, second] = nodes.map(|told| told.map(|(node, _)| node));
+        let node = first?.max(second?);
         let begin = Instant::now();
-        cluster.kill_last()?;
-        // The one that ran there returns first; the other never does.
+        cluster.kill(node as usize - 1)?;
+        // The one that ran there returns first; the other not before it is killed.
         let (ready, _) = wait(tasks.into_iter().collect(), 1, Some(Duration::from_secs(10)));
         anyhow::ensure!(ready.len() == 1, "no task has run again");
         values.push(begin.elapsed().as_secs_f64() * 1e3);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
-/// A worker that ended sooner than this after it was hired is not hired again at once.
+/// A worker that ended sooner than this after it was hired, as the one before did, is not hired again at once.
 const BRIEF: Duration = Duration::from_secs(1);
 /// After so many workers in a row that never ran a node is left alone.
 const FAILURES_MAX: u32 = 3;
@@ -201,13 +201,10 @@ impl Staff {
         }
         position.worker = Worker::Gone;
         let actors = std::mem::take(&mut position.actors);
-        let wait = BRIEF.saturating_sub(position.hired_at.elapsed());
-        // One may die by chance, when its time has come or not.
-        let wait = if wait.is_zero() || !std::mem::replace(&mut position.was_brief, !wait.is_zero()) {
-            Duration::ZERO
-        } else {
-            wait
-        };
+        let is_brief = position.hired_at.elapsed() < BRIEF;
+        let was_brief = std::mem::replace(&mut position.was_brief, is_brief);
+        // One that is killed by chance is replaced at once; a program that can't live is not started in a loop.
+        let wait = if is_brief && was_brief { BRIEF } else { Duration::ZERO };
         crash(actors);
         Some(Vacancy::Again(wait))
     }

@@ -2,7 +2,7 @@
 
 use crate::source::Source;
 
-/// The crates that may hold `unsafe`, and the one file besides that calls MuJoCo (decision 8).
+/// The crates that may hold `unsafe`, and the one file besides that calls MuJoCo (decision 9).
 const UNSAFE: [&str; 5] = ["runtime/store/", "runtime/exec/", "transport/", "gpu/", "rl/src/env/mujoco/ffi.rs"];
 const CORE: &str = "runtime/core/src/";
 const EXEC: &str = "runtime/exec/src/";
