@@ -401,6 +401,33 @@ fn tasks_outlive_their_worker_and_their_node() {
 }
 
 #[test]
+fn a_driver_goes_on_with_a_head_that_was_started_again() {
+    let mut cluster = Cluster::new("head", 1);
+    let counter = Counter::remote(0);
+    assert_eq!(counter.add(1).get().unwrap(), 1);
+    let address = cluster.head.address();
+    cluster.head.signal("-KILL");
+    let begin = Instant::now();
+    loop {
+        let again = cluster.head.run(&["start", "--head", "--listen", &address, "--cpus", "2"]);
+        if again.status.success() {
+            break;
+        }
+        assert!(begin.elapsed() < SOON, "{}", text(&again));
+    }
+    // The nodes take other names; what ran there runs again.
+    let nodes: BTreeSet<u32> = (0..20).map(|_| place::remote()).map(|place| place.get().unwrap().0).collect();
+    assert!(nodes.iter().all(|node| *node > 2), "{nodes:?}");
+    let lost = counter.add(1).get().unwrap_err();
+    assert!(matches!(lost.kind(), ErrorKind::ActorDied { .. }) && lost.to_string().contains("started anew"), "{lost}");
+    let begin = Instant::now();
+    while !matches!(Counter::remote(5).add(1).get_timeout(SOON), Ok(6)) {
+        assert!(begin.elapsed() < SOON, "actors can't be made any more");
+    }
+    drop(cluster.runtime.take());
+}
+
+#[test]
 fn a_node_that_comes_later_gets_work() {
     let mut cluster = Cluster::new("late", 0);
     let folder = Folder::new("late");

@@ -5,6 +5,7 @@ mod checkpoint;
 mod create;
 mod host;
 mod hosted;
+mod proxied;
 mod proxy;
 
 pub use call::{

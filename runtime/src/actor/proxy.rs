@@ -9,61 +9,54 @@
 
 use super::Actor;
 use super::host::{Death, Host};
+use super::proxied::{Begin, Forward, Last, Link, MethodName, Replay};
 use crate::arg::{ArgList, Slots};
 use crate::control::Packed;
 use crate::data::Data;
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::{ObjectRef, Outcome};
-use crate::process::{Answered, Called, Keeper, Lane, Life, LifeId, Unread, Waiting};
+use crate::object::ObjectRef;
+use crate::process::{Answered, Keeper, Lane, Life, LifeId, Waiting};
 use crate::registry::{self, FunctionId};
 use crate::runtime;
-use crate::task::Unwatched;
 use rayline_core::controller::{ActorEnd, Event};
 use rayline_core::ids::{ActorId, Incarnation, LeaseId};
 use rayline_core::resources::Grant;
-use rayline_exec::{ActorHooks, ByMut, Mailbox, Method, Named, Promise, promise};
+use rayline_exec::{ActorHooks, Mailbox, promise};
 use rayline_store::encode;
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// An actor of any type, in another process.
 pub(crate) struct Proxy {
-    id: ActorId,
+    pub(super) id: ActorId,
     detached: bool,
     actor: TypeId,
-    type_name: &'static str,
+    pub(super) type_name: &'static str,
     number: FunctionId,
     /// How many methods may overlap, and how many calls there are between two checkpoints.
     options: (usize, u64),
     /// The constructor's arguments, once they have come.
-    create: OnceLock<Packed>,
+    pub(super) create: OnceLock<Packed>,
     mailbox: Mailbox<Link>,
     state: Mutex<State>,
     keep: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// The life that has begun last, and where.
-    life: Option<(Incarnation, Arc<Lane>)>,
+    pub(super) life: Option<(Incarnation, Arc<Lane>)>,
     /// The last checkpoint, where the actor is saved.
-    saved: Option<Vec<u8>>,
+    pub(super) saved: Option<Vec<u8>>,
     /// The exclusive calls that ended since, in their order.
-    since: Vec<Arc<Packed>>,
+    pub(super) since: Vec<Arc<Packed>>,
     /// Calls that were sent and have never begun, by the order in which they were sent.
-    undone: Vec<(u64, Box<dyn Waiting>)>,
-    sent: u64,
+    pub(super) undone: Vec<(u64, Box<dyn Waiting>)>,
+    pub(super) sent: u64,
     /// How the last life failed.
-    error: Option<Error>,
+    pub(super) error: Option<Error>,
     /// Why it is dead for good.
-    death: Option<Arc<Death>>,
-}
-
-/// One life, as the mailbox knows it.
-pub(crate) struct Link {
-    proxy: Arc<Proxy>,
-    life: LifeId,
-    lane: Arc<Lane>,
+    pub(super) death: Option<Arc<Death>>,
 }
 
 impl Proxy {
@@ -165,7 +158,7 @@ impl Proxy {
     }
 
     /// Lets calls go to the life that has begun, first those that have waited for it.
-    fn open(self: &Arc<Self>, incarnation: Incarnation, lane: &Arc<Lane>) {
+    pub(super) fn open(self: &Arc<Self>, incarnation: Incarnation, lane: &Arc<Lane>) {
         let life = LifeId { actor: self.id, incarnation };
         let mut state = self.lock();
         state.life = Some((incarnation, lane.clone()));
@@ -185,12 +178,24 @@ impl Proxy {
         self.mailbox.open(Link { proxy: self.clone(), life, lane: lane.clone() });
     }
 
+    /// Why a call of a dead actor can't run.
+    pub(super) fn death(&self, name: &'static str) -> Option<Error> {
+        let death = self.lock().death.clone()?;
+        Some(Error::actor_died(name, death.cause.clone(), death.error.clone()))
+    }
+
+    pub(super) fn next_order(&self) -> u64 {
+        let mut state = self.lock();
+        state.sent += 1;
+        state.sent
+    }
+
     /// Whether there are checkpoints of it.
-    fn is_saved(&self) -> bool {
+    pub(super) fn is_saved(&self) -> bool {
         self.options.1 > 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -201,26 +206,6 @@ impl Keeper for Proxy {
         state.saved = Some(saved);
         state.since.clear();
     }
-}
-
-/// A call that an earlier life has answered.
-struct Replay(Arc<Packed>);
-
-impl Waiting for Replay {
-    fn called(&self) -> Called {
-        Called::Method
-    }
-
-    fn packed(&self) -> &Packed {
-        &self.0
-    }
-
-    fn attempt(&self) -> u32 {
-        1
-    }
-
-    // What it gave was delivered. Where it can't end this time, neither can the life that it is for.
-    fn answered(self: Box<Self>, _: Answered) {}
 }
 
 impl Host for Proxy {
@@ -276,208 +261,4 @@ impl ActorHooks for Quiet {
     }
 
     fn stopped(&self) {}
-}
-
-/// A call that is not its own task.
-struct MethodName;
-
-impl Named for MethodName {
-    const NAME: &'static str = "method of an actor on a node";
-}
-
-/// Sends a call on, once its arguments are there and its turn has come.
-struct Forward<T: Send + Sync + 'static> {
-    /// Until it is sent.
-    promise: Option<Promise<Outcome<T>>>,
-    proxy: Arc<Proxy>,
-    name: &'static str,
-    function: FunctionId,
-    is_exclusive: bool,
-    /// What keeps the actor until then.
-    kept: Option<Box<dyn Any + Send>>,
-}
-
-impl<T: Send + Sync + 'static> Drop for Forward<T> {
-    /// The mailbox was closed before its turn came.
-    fn drop(&mut self) {
-        if let Some(promise) = self.promise.take() {
-            let error = self.proxy.death(self.name).unwrap_or_else(|| Error::in_task(ErrorKind::Shutdown, self.name));
-            promise.complete(Outcome(Err(error)));
-        }
-    }
-}
-
-impl<T: Data, S: Slots<Args: ArgList>> Method<Link, S> for Forward<T> {
-    type Receiver = ByMut;
-    type Outcome = Unwatched;
-    const NAME: &'static str = "call of a method";
-
-    fn call(mut self, link: &mut Link, slots: S) -> Unwatched {
-        let (promise, name, function) = (self.promise.take().expect("it is sent once"), self.name, self.function);
-        let _kept = self.kept.take();
-        let args = slots.into_args();
-        let packed = match args.failure() {
-            Some(error) => Err(Error::argument(name, error)),
-            None => encode(&args).map_err(|error| Error::codec(name, "arguments", error)),
-        };
-        match packed {
-            Ok(args) => link.send(Box::new(Call {
-                promise,
-                name,
-                packed: Arc::new(Packed { function, args, is_isolated: false }),
-                is_exclusive: self.is_exclusive,
-                proxy: link.proxy.clone(),
-                order: link.proxy.next_order(),
-            })),
-            Err(error) => drop(promise.complete(Outcome(Err(error)))),
-        }
-        Unwatched
-    }
-}
-
-impl Proxy {
-    /// Why a call of a dead actor can't run.
-    fn death(&self, name: &'static str) -> Option<Error> {
-        let death = self.lock().death.clone()?;
-        Some(Error::actor_died(name, death.cause.clone(), death.error.clone()))
-    }
-
-    fn next_order(&self) -> u64 {
-        let mut state = self.lock();
-        state.sent += 1;
-        state.sent
-    }
-}
-
-impl Link {
-    fn send(&self, call: Box<dyn Waiting>) {
-        let to = encode(&self.life).expect("ids can be encoded");
-        self.lane.call(call, &to);
-    }
-}
-
-/// The last message of an actor that nobody refers to.
-struct Last;
-
-impl Method<Link, ()> for Last {
-    type Receiver = ByMut;
-    type Outcome = Unwatched;
-    const NAME: &'static str = "end of an actor";
-
-    fn call(self, link: &mut Link, (): ()) -> Unwatched {
-        // The worker hears of it after the calls.
-        runtime::control().kill_actor(link.proxy.id, false);
-        Unwatched
-    }
-}
-
-/// The call of a method, in another process.
-struct Call<T: Send + Sync + 'static> {
-    promise: Promise<Outcome<T>>,
-    name: &'static str,
-    packed: Arc<Packed>,
-    is_exclusive: bool,
-    proxy: Arc<Proxy>,
-    order: u64,
-}
-
-impl<T: Data> Waiting for Call<T> {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn attempt(&self) -> u32 {
-        1
-    }
-
-    fn called(&self) -> Called {
-        Called::Method
-    }
-
-    fn answered(self: Box<Self>, answered: Answered) {
-        let name = self.name;
-        self.note(&answered);
-        let died = |how| Error::in_task(ErrorKind::WorkerDied { how, attempt: 1 }, name);
-        let result = match answered {
-            Answered::Value(value) => value.decode().map_err(|error| match error {
-                Unread::Codec(error) => Error::codec(name, "value", error),
-                Unread::Gone(how) => died(how),
-            }),
-            Answered::Failed { error, .. } => Err(error),
-            Answered::Died(how) => Err(died(how)),
-            Answered::Refused(why) => Err(Error::in_task(ErrorKind::Lost(why), name)),
-            Answered::NotBegun => {
-                let proxy = self.proxy.clone();
-                let mut state = proxy.lock();
-                let Some(death) = state.death.clone() else {
-                    // The next life may have begun meanwhile.
-                    if let Some((incarnation, lane)) = state.life.clone() {
-                        drop(state);
-                        let life = LifeId { actor: proxy.id, incarnation };
-                        lane.call(self, &encode(&life).expect("ids can be encoded"));
-                    } else {
-                        state.undone.push((self.order, self));
-                    }
-                    return;
-                };
-                Err(Error::actor_died(name, death.cause.clone(), death.error.clone()))
-            }
-        };
-        self.promise.complete(Outcome(result));
-    }
-}
-
-impl<T: Data> Call<T> {
-    /// One that has ended is made again in the next life, from the last checkpoint on.
-    fn note(&self, answered: &Answered) {
-        let has_ended = match answered {
-            Answered::Value(_) => true,
-            Answered::Failed { error, .. } => !error.is_panic(),
-            Answered::Died(_) | Answered::Refused(_) | Answered::NotBegun => false,
-        };
-        if has_ended && self.is_exclusive && self.proxy.is_saved() {
-            self.proxy.lock().since.push(self.packed.clone());
-        }
-    }
-}
-
-/// The beginning of a life, in another process.
-struct Begin {
-    proxy: Arc<Proxy>,
-    incarnation: Incarnation,
-    lane: Arc<Lane>,
-}
-
-impl Waiting for Begin {
-    fn packed(&self) -> &Packed {
-        self.proxy.create.get().expect("a life begins after the arguments came")
-    }
-
-    fn attempt(&self) -> u32 {
-        1
-    }
-
-    fn called(&self) -> Called {
-        Called::Constructor
-    }
-
-    fn answered(self: Box<Self>, answered: Answered) {
-        let Self { proxy, incarnation, lane } = *self;
-        let actor = proxy.id;
-        let (end, error) = match answered {
-            Answered::Value(_) => {
-                proxy.open(incarnation, &lane);
-                return runtime::control().actor_event(Event::ActorStarted { actor, incarnation });
-            }
-            Answered::Failed { error, .. } => (ActorEnd::ConstructorFailed, error),
-            Answered::Died(how) => {
-                (ActorEnd::Crashed, Error::in_task(ErrorKind::WorkerDied { how, attempt: 1 }, proxy.type_name))
-            }
-            Answered::Refused(why) => (ActorEnd::Crashed, Error::in_task(ErrorKind::Lost(why), proxy.type_name)),
-            Answered::NotBegun => (ActorEnd::Crashed, Error::in_task(ErrorKind::Shutdown, proxy.type_name)),
-        };
-        tracing::warn!(actor_id = %actor, incarnation = incarnation.0, %error, "actor failed to start");
-        proxy.lock().error = Some(error);
-        runtime::control().actor_event(Event::ActorEnded { actor, incarnation, end });
-    }
 }

@@ -254,7 +254,8 @@ impl Daemon {
         match (timer, &mut self.head) {
             (Timer::Members(token), Some(head)) => head.members_timer(&mut self.desk, token),
             (Timer::Controller(token), Some(head)) => head.controller_timer(&mut self.desk, token),
-            (Timer::Members(_) | Timer::Controller(_), None) => {}
+            (Timer::Driver(owner), Some(head)) => head.driver_timer(&mut self.desk, owner),
+            (Timer::Members(_) | Timer::Controller(_) | Timer::Driver(_), None) => {}
             (Timer::Member(boot, token), _) => self.seat.timer(&mut self.desk, boot, token),
             (Timer::NextLife, _) => self.seat.next_life(&mut self.desk),
         }

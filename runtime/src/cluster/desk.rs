@@ -3,7 +3,7 @@
 use super::letter::{Address, Envelope, Letter};
 use super::post::{Post, PostError};
 use rayline_core::Time;
-use rayline_core::ids::TimerToken;
+use rayline_core::ids::{OwnerId, TimerToken};
 use rayline_transport::{PeerId, Transport};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -24,6 +24,8 @@ pub(super) enum Timer {
     Controller(TimerToken),
     /// Of the life with this number.
     Member(u64, TimerToken),
+    /// A driver whose connection has ended may have come again.
+    Driver(OwnerId),
     /// A life is over; the next may begin.
     NextLife,
 }

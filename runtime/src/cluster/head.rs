@@ -15,10 +15,14 @@ use rayline_core::resources::Capacity;
 use rayline_core::{Limits, Out, node, owner};
 use rayline_transport::PeerId;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 use tracing::{debug, info, warn};
 
 /// Dead nodes that `rayline status` still shows, the oldest forgotten first.
 const GONE_MAX: usize = 64;
+
+/// How long a driver whose connection has ended may take to come again.
+const DRIVER_GRACE: Duration = Duration::from_millis(400);
 
 /// The driver of members and controller.
 pub(super) struct Head {
@@ -105,8 +109,15 @@ impl Head {
             info!(%node, "a node's connection has ended");
             self.tell_members(desk, members::Event::Closed { node });
         }
-        for owner in self.owners.of(by) {
+        for owner in self.owners.miss(by) {
             info!(%owner, "a driver's connection has ended");
+            desk.set_timer(desk.now() + DRIVER_GRACE, Timer::Driver(owner));
+        }
+    }
+
+    /// A driver that has not come again is dead.
+    pub(super) fn driver_timer(&mut self, desk: &mut Desk, owner: OwnerId) {
+        if self.owners.is_missing(owner) {
             self.tell_members(desk, members::Event::OwnerClosed { owner });
         }
     }

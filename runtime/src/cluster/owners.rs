@@ -2,7 +2,7 @@
 
 use rayline_core::ids::OwnerId;
 use rayline_transport::PeerId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Live drivers, and the names of those to come.
 pub(super) struct Owners {
@@ -10,11 +10,13 @@ pub(super) struct Owners {
     last: u32,
     /// Each with the peer that speaks for it.
     live: BTreeMap<OwnerId, PeerId>,
+    /// Those whose connection has ended, and who have not asked again.
+    missing: BTreeSet<OwnerId>,
 }
 
 impl Owners {
     pub(super) fn new(start: u32) -> Owners {
-        Owners { last: start, live: BTreeMap::new() }
+        Owners { last: start, live: BTreeMap::new(), missing: BTreeSet::new() }
     }
 
     /// The name of the driver for which a peer speaks: the one that it has, the one that it had if that is free, or a new one.
@@ -22,6 +24,7 @@ impl Owners {
         let has = self.live.iter().find(|(_, peer)| **peer == by).map(|(owner, _)| *owner);
         let owner = has.or(known.filter(|known| !self.live.contains_key(known))).unwrap_or_else(|| self.fresh());
         self.live.insert(owner, by);
+        self.missing.remove(&owner);
         owner
     }
 
@@ -30,12 +33,25 @@ impl Owners {
         self.live.iter().filter(|(_, peer)| **peer == by).map(|(owner, _)| *owner).collect()
     }
 
+    /// Those of whom a peer spoke have to come again.
+    pub(super) fn miss(&mut self, by: PeerId) -> Vec<OwnerId> {
+        let missing = self.of(by);
+        self.missing.extend(&missing);
+        missing
+    }
+
+    /// Whether a driver has not come again.
+    pub(super) fn is_missing(&self, owner: OwnerId) -> bool {
+        self.missing.contains(&owner)
+    }
+
     pub(super) fn is_live(&self, owner: OwnerId) -> bool {
         self.live.contains_key(&owner)
     }
 
     pub(super) fn remove(&mut self, owner: OwnerId) {
         self.live.remove(&owner);
+        self.missing.remove(&owner);
     }
 
     fn fresh(&mut self) -> OwnerId {
@@ -64,6 +80,10 @@ mod tests {
         assert_eq!(owners.enlist(PeerId(3), Some(OwnerId(77))), OwnerId(77));
         assert_ne!(owners.enlist(PeerId(4), Some(OwnerId(77))), OwnerId(77));
         assert_eq!(owners.of(PeerId(3)), [OwnerId(77)]);
+        assert_eq!(owners.miss(PeerId(3)), [OwnerId(77)]);
+        assert!(owners.is_missing(OwnerId(77)));
+        owners.enlist(PeerId(3), Some(OwnerId(77)));
+        assert!(!owners.is_missing(OwnerId(77)), "it has come again");
         owners.remove(OwnerId(77));
         assert_eq!(owners.of(PeerId(3)), []);
     }

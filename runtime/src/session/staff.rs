@@ -96,6 +96,11 @@ impl Staff {
         self.send(Address::Head, Letter::Controller(event));
     }
 
+    /// Whether it hires nobody any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     /// Hires nobody any more.
     pub(crate) fn close(&mut self) {
         self.is_closed = true;

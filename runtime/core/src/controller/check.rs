@@ -3,8 +3,9 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::actor::{Actor, Life};
+use super::actor::Actor;
 use super::group::{Group, Stage};
+use super::life::Life;
 use super::{Controller, Strategy, Wake};
 use crate::ids::{ActorId, GroupId, Incarnation, NodeId};
 use crate::resources::Ledger;

@@ -4,6 +4,7 @@ mod actor;
 mod check;
 mod ended;
 mod group;
+mod life;
 mod plan;
 mod protocol;
 

@@ -13,7 +13,13 @@ use rayline_core::resources::Grant;
 use rayline_transport::{PeerId, TransportError};
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::{debug, info, warn};
+
+/// How soon a head is called again whose connection has ended: before it counts this driver as dead.
+const CALL_SOON: Duration = Duration::from_millis(20);
+/// How often one is called that can't be reached.
+const CALL_AGAIN: Duration = Duration::from_millis(500);
 
 impl Driver {
     /// The nodes that are there when it joins.
@@ -128,7 +134,11 @@ impl Driver {
 
     /// Another life of the head knows nothing of this driver, nor of its groups and actors.
     fn connected(&mut self, peer: PeerId, life: u64) {
-        if peer != HEAD || std::mem::replace(&mut self.head_life, life) == life {
+        if peer != HEAD {
+            return;
+        }
+        self.head_missed = 0;
+        if std::mem::replace(&mut self.head_life, life) == life {
             return;
         }
         warn!("the head was started anew: actors and groups are lost, tasks go on");
@@ -142,14 +152,26 @@ impl Driver {
         let lost = staff.nodes();
         lost.iter().for_each(|node| staff.node_died(*node));
         staff.enlist_again();
+        info!(nodes = lost.len(), "the nodes' lives have ended with the head");
         lost.into_iter().for_each(|node| self.tell_owner(owner::Event::NodeDied { node }));
     }
 
     fn disconnected(&mut self, peer: PeerId, error: &TransportError) {
-        if peer == HEAD {
-            warn!(%error, "the head is gone; tasks go on, and it is called again");
-        } else {
-            info!(%peer, %error, "a connection has ended");
+        if peer != HEAD {
+            return info!(%peer, %error, "a connection has ended");
+        }
+        if self.head_missed == 0 {
+            warn!(%error, "the head is gone; it is called again until it is back");
+        }
+        let wait = if self.head_missed == 0 { CALL_SOON } else { CALL_AGAIN };
+        self.head_missed = self.head_missed.saturating_add(1);
+        self.timers.push(Reverse((self.now() + wait, Timer::Enlist)));
+    }
+
+    /// Calls the head, which may be back.
+    pub(super) fn call_head(&mut self) {
+        if let Some(staff) = self.staff().filter(|staff| !staff.is_closed()) {
+            staff.enlist_again();
         }
     }
 

@@ -54,6 +54,8 @@ pub(super) struct Driver {
     lookups: HashMap<RequestId, SyncSender<Option<Arc<dyn Host>>>>,
     /// Which life of the head it is that knows this driver.
     head_life: u64,
+    /// How often in a row the head could not be reached.
+    head_missed: u32,
     closed: bool,
     commands: u32,
     outs: Outs,
@@ -81,6 +83,8 @@ enum Timer {
     Controller(TimerToken),
     /// A node is to have a worker again.
     Hire(NodeId),
+    /// The head is to be called again.
+    Enlist,
 }
 
 #[derive(Default)]
@@ -124,6 +128,7 @@ impl Driver {
             asking: HashMap::new(),
             lookups: HashMap::new(),
             head_life: 0,
+            head_missed: 0,
             closed: false,
             commands: 0,
             outs: Outs::default(),
@@ -192,6 +197,7 @@ impl Driver {
                     self.tell_controller(ControllerEvent::Timer { token });
                 }
                 Some(Reverse((_, Timer::Hire(node)))) => self.hire(node),
+                Some(Reverse((_, Timer::Enlist))) => self.call_head(),
                 None => {}
             }
         }
