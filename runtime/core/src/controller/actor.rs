@@ -7,7 +7,7 @@ use super::life::{Life, Seat, Then};
 use super::plan;
 use super::protocol::{Action, ActorEnd, ActorRefusal, ActorSpec, DeathCause};
 use super::{Controller, Wake};
-use crate::ids::{ActorId, GroupId, Incarnation, LeaseId, NodeId, OwnerId, RequestId, TimerToken};
+use crate::ids::{ActorId, GroupId, Incarnation, LeaseId, NodeId, OwnerId, RequestId};
 use crate::node::Refusal;
 use crate::out::Out;
 use crate::resources::Grant;
