@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 struct Owner {
     post: Post,
     events: tokio::sync::mpsc::Receiver<Event>,
+    name: OwnerId,
 }
 
 const OWNER: OwnerId = OwnerId(9);
@@ -43,19 +44,27 @@ impl Owner {
 
     /// One that asks for a name.
     fn enlist(head: &Home, name: OwnerId) -> Owner {
+        Owner::enlist_at(head, head.address().parse().unwrap(), name)
+    }
+
+    /// One that reaches the head at another address.
+    fn enlist_at(head: &Home, address: SocketAddr, name: OwnerId) -> Owner {
         let keys = Keys::read(&head.file("secret")).unwrap();
         let options = Options::loopback(PeerId(90 + u128::from(name.0)), keys.cluster, keys.secret);
         let (tcp, events) = Tcp::bind(options, Regions::new()).unwrap();
-        tcp.introduce(HEAD, head.address().parse().unwrap());
-        let mut owner = Owner { post: Post::new(tcp), events };
-        let place = Place {
-            peer: 90 + u128::from(name.0),
-            address: head.address().parse().unwrap(),
-            host: "elsewhere".into(),
-            pid: 1,
-        };
-        owner.send(Address::Head, Letter::Enlist { place, known: Some(name) });
+        tcp.introduce(HEAD, address);
+        let mut owner = Owner { post: Post::new(tcp), events, name };
+        owner.call();
         owner
+    }
+
+    /// Asks for its name, again where it has it.
+    fn call(&mut self) {
+        let (peer, address) = (90 + u128::from(self.name.0), ([127, 0, 0, 1], 1).into());
+        let place = Place { peer, address, host: "elsewhere".into(), pid: 1 };
+        let letter = Letter::Enlist { place, known: Some(self.name) };
+        // It may be lost: then the end of the connection is heard of.
+        let _ = self.post.send_by(HEAD, Envelope { to: Address::Head, letter });
     }
 
     fn send(&mut self, to: Address, letter: Letter) {
@@ -77,12 +86,18 @@ impl Owner {
         let begin = Instant::now();
         while begin.elapsed() < SOON {
             match self.events.try_recv() {
-                Ok(Event::Frame { bytes, .. }) => {
-                    let envelope = Post::open(&bytes).unwrap();
+                Ok(Event::Up { peer, incarnation }) => self.post.connected(peer, incarnation),
+                Ok(Event::Frame { peer, bytes }) => {
+                    let Some(envelope) = self.post.receive(peer, &bytes).unwrap() else { continue };
                     assert_eq!(envelope.to, Address::Owner(OWNER));
                     return envelope.letter;
                 }
-                Ok(Event::Down { error, .. }) => panic!("{error}"),
+                Ok(Event::Down { peer, .. }) => {
+                    // As a driver does: the head doesn't call.
+                    let _ = self.post.disconnected(peer);
+                    std::thread::sleep(Duration::from_millis(20));
+                    self.call();
+                }
                 _ => std::thread::sleep(Duration::from_millis(2)),
             }
         }
@@ -180,6 +195,7 @@ fn nodes_join_die_leave_and_come_again() {
 fn a_node_that_is_stopped_is_dead_and_wakes_to_another_life() {
     let head = Home::head("stall");
     let node = Home::node("stall-1", &head);
+    head.wait_for("n2", "alive");
     node.signal("-STOP");
     let took = head.wait_for("n2", "dead");
     node.signal("-CONT");
@@ -321,6 +337,39 @@ fn what_owners_ask_for_is_given_and_shown() {
     while head.json(&["list", "groups", "--json"]) != Value::Array(vec![]) {
         assert!(begin.elapsed() < SOON, "the group of a dead owner stays");
     }
+}
+
+#[test]
+fn letters_that_a_broken_connection_has_lost_come_again() {
+    let head = Home::head("letters");
+    let wire = Wire::to(head.address().parse().unwrap());
+    let mut owner = Owner::enlist_at(&head, wire.address, OWNER);
+    assert!(matches!(owner.next(), Letter::OwnerWelcome { .. }));
+    let mut granted = Vec::new();
+    for seq in 0..60 {
+        owner.request(seq, 1);
+        // Now before the letter has left, now before the answer has come.
+        if seq % 3 == 0 {
+            std::thread::sleep(Duration::from_micros(seq * 40));
+            wire.cut();
+        }
+        let lease = loop {
+            match owner.next() {
+                Letter::Owner(owner::Event::LeaseGranted { request, lease, .. }) => {
+                    assert_eq!(request.seq, seq, "each comes once, in its turn");
+                    break lease;
+                }
+                Letter::OwnerWelcome { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        granted.push(lease);
+        owner.send(Address::Node(NodeId(1)), Letter::Node(node::Event::ReturnLease { lease }));
+    }
+    granted.dedup();
+    assert_eq!(granted.len(), 60);
+    let status = head.json(&["status", "--json"]);
+    assert_eq!(status["nodes"][0]["state"], "alive");
 }
 
 #[test]

@@ -254,6 +254,7 @@ impl Daemon {
         match (timer, &mut self.head) {
             (Timer::Members(token), Some(head)) => head.members_timer(&mut self.desk, token),
             (Timer::Controller(token), Some(head)) => head.controller_timer(&mut self.desk, token),
+            (Timer::Call(peer), _) => self.desk.post.call(peer),
             (Timer::Driver(owner), Some(head)) => head.driver_timer(&mut self.desk, owner),
             (Timer::Members(_) | Timer::Controller(_) | Timer::Driver(_), None) => {}
             (Timer::Member(boot, token), _) => self.seat.timer(&mut self.desk, boot, token),
@@ -263,12 +264,23 @@ impl Daemon {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Up { peer, .. } => debug!(%peer, "connected"),
-            Event::Frame { peer, bytes } => match Post::open(&bytes) {
-                Ok(envelope) => self.deliver(peer, envelope),
+            Event::Up { peer, incarnation } => {
+                self.desk.post.connected(peer, incarnation);
+                if let Some(head) = &mut self.head {
+                    head.connected(peer);
+                }
+            }
+            Event::Frame { peer, bytes } => match self.desk.post.receive(peer, &bytes) {
+                Ok(Some(envelope)) => self.deliver(peer, envelope),
+                Ok(None) => {}
                 Err(error) => warn!(%peer, %error, "a frame that is no letter"),
             },
-            Event::Down { peer, error } => self.down(peer, error),
+            Event::Down { peer, error } => {
+                if let Some(wait) = self.desk.post.disconnected(peer) {
+                    self.desk.set_timer(self.desk.now() + wait, Timer::Call(peer));
+                }
+                self.down(peer, error);
+            }
             other => debug!(?other, "an event of no concern"),
         }
     }
@@ -366,7 +378,8 @@ impl Daemon {
             }
             match self.events.recv().await {
                 Some(Event::Frame { peer: HEAD, bytes }) => {
-                    if Post::open(&bytes).is_ok_and(|envelope| envelope.letter == Letter::Farewell) {
+                    let said = self.desk.post.receive(HEAD, &bytes);
+                    if matches!(said, Ok(Some(Envelope { letter: Letter::Farewell, .. }))) {
                         return;
                     }
                 }

@@ -24,6 +24,8 @@ pub(super) enum Timer {
     Controller(TimerToken),
     /// Of the life with this number.
     Member(u64, TimerToken),
+    /// A peer is to be called for which letters are left.
+    Call(PeerId),
     /// A driver whose connection has ended may have come again.
     Driver(OwnerId),
     /// A life is over; the next may begin.

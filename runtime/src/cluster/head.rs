@@ -109,15 +109,21 @@ impl Head {
             info!(%node, "a node's connection has ended");
             self.tell_members(desk, members::Event::Closed { node });
         }
-        for owner in self.owners.miss(by) {
+        for owner in self.owners.miss(by, desk.now()) {
             info!(%owner, "a driver's connection has ended");
             desk.set_timer(desk.now() + DRIVER_GRACE, Timer::Driver(owner));
         }
     }
 
+    /// There is a connection with a peer again.
+    pub(super) fn connected(&mut self, by: PeerId) {
+        self.owners.find(by);
+    }
+
     /// A driver that has not come again is dead.
     pub(super) fn driver_timer(&mut self, desk: &mut Desk, owner: OwnerId) {
-        if self.owners.is_missing(owner) {
+        // Its connection may have ended again meanwhile; that has a timer of its own.
+        if self.owners.missing_since(owner).is_some_and(|since| desk.now().since(since) >= DRIVER_GRACE) {
             self.tell_members(desk, members::Event::OwnerClosed { owner });
         }
     }

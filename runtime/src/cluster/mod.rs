@@ -29,6 +29,7 @@ mod home;
 #[cfg(feature = "command")]
 mod ledger;
 mod letter;
+mod line;
 #[cfg(feature = "command")]
 mod owners;
 mod post;

@@ -1,8 +1,9 @@
 //! The drivers of a cluster, as the head knows them.
 
+use rayline_core::Time;
 use rayline_core::ids::OwnerId;
 use rayline_transport::PeerId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Live drivers, and the names of those to come.
 pub(super) struct Owners {
@@ -10,13 +11,13 @@ pub(super) struct Owners {
     last: u32,
     /// Each with the peer that speaks for it.
     live: BTreeMap<OwnerId, PeerId>,
-    /// Those whose connection has ended, and who have not asked again.
-    missing: BTreeSet<OwnerId>,
+    /// Those whose connection has ended, and who have not come again.
+    missing: BTreeMap<OwnerId, Time>,
 }
 
 impl Owners {
     pub(super) fn new(start: u32) -> Owners {
-        Owners { last: start, live: BTreeMap::new(), missing: BTreeSet::new() }
+        Owners { last: start, live: BTreeMap::new(), missing: BTreeMap::new() }
     }
 
     /// The name of the driver for which a peer speaks: the one that it has, the one that it had if that is free, or a new one.
@@ -34,15 +35,22 @@ impl Owners {
     }
 
     /// Those of whom a peer spoke have to come again.
-    pub(super) fn miss(&mut self, by: PeerId) -> Vec<OwnerId> {
+    pub(super) fn miss(&mut self, by: PeerId, now: Time) -> Vec<OwnerId> {
         let missing = self.of(by);
-        self.missing.extend(&missing);
+        self.missing.extend(missing.iter().map(|owner| (*owner, now)));
         missing
     }
 
-    /// Whether a driver has not come again.
-    pub(super) fn is_missing(&self, owner: OwnerId) -> bool {
-        self.missing.contains(&owner)
+    /// Those of whom a peer speaks have come again.
+    pub(super) fn find(&mut self, by: PeerId) {
+        for owner in self.of(by) {
+            self.missing.remove(&owner);
+        }
+    }
+
+    /// Since when a driver has not come again.
+    pub(super) fn missing_since(&self, owner: OwnerId) -> Option<Time> {
+        self.missing.get(&owner).copied()
     }
 
     pub(super) fn is_live(&self, owner: OwnerId) -> bool {
@@ -80,10 +88,10 @@ mod tests {
         assert_eq!(owners.enlist(PeerId(3), Some(OwnerId(77))), OwnerId(77));
         assert_ne!(owners.enlist(PeerId(4), Some(OwnerId(77))), OwnerId(77));
         assert_eq!(owners.of(PeerId(3)), [OwnerId(77)]);
-        assert_eq!(owners.miss(PeerId(3)), [OwnerId(77)]);
-        assert!(owners.is_missing(OwnerId(77)));
-        owners.enlist(PeerId(3), Some(OwnerId(77)));
-        assert!(!owners.is_missing(OwnerId(77)), "it has come again");
+        assert_eq!(owners.miss(PeerId(3), Time::ZERO), [OwnerId(77)]);
+        assert_eq!(owners.missing_since(OwnerId(77)), Some(Time::ZERO));
+        owners.find(PeerId(3));
+        assert_eq!(owners.missing_since(OwnerId(77)), None, "it has come again");
         owners.remove(OwnerId(77));
         assert_eq!(owners.of(PeerId(3)), []);
     }

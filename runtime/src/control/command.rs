@@ -2,7 +2,6 @@
 
 use super::leased::{Leased, Run};
 use crate::actor::Host;
-use crate::cluster::Letter;
 use crate::error::Result;
 use crate::group::{BundleRef, Progress};
 use crate::process::{Ended, Joined, Lane};
@@ -20,7 +19,7 @@ pub(super) type Found = SyncSender<Result<Arc<dyn Host>>>;
 /// What comes from a cluster.
 pub(crate) enum Arrival {
     /// From the head or a node.
-    Letter(Letter),
+    Frame(PeerId, Vec<u8>),
     /// There is a connection with a peer, in this of its lives.
     Up(PeerId, u64),
     /// There is none any more, or none could be made.

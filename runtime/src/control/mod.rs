@@ -54,9 +54,9 @@ impl Control {
 
     /// Sets up what an owner in a cluster needs, and starts its threads. `crew` will have the workers.
     pub(crate) fn start_in(pool: Pool, membership: Membership, hello: Hello, crew: Arc<Crew>) -> Self {
-        let Membership { tcp, events, place, owner, home, nodes, dead_owners, head_life, program } = membership;
+        let Membership { tcp, post, events, place, owner, home, nodes, dead_owners, head_life, program } = membership;
         let ends = Arc::<Ends>::default();
-        let staff = Staff::new(tcp, (owner, place), program, crew, ends.clone());
+        let staff = Staff::new((tcp, post), (owner, place), program, crew, ends.clone());
         let (commands, queue) = channel();
         let (told, greeting) = (commands.clone(), hello.clone());
         let tell = move |arrival| {

@@ -24,6 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_micros(200);
 /// What a process has that belongs to a cluster.
 pub(crate) struct Membership {
     pub(crate) tcp: Arc<Tcp>,
+    pub(crate) post: Post,
     pub(crate) events: Receiver<Event>,
     pub(crate) place: Place,
     pub(crate) owner: OwnerId,
@@ -56,11 +57,12 @@ pub(crate) fn join(address: &str, secret_file: Option<&Path>) -> Result<Membersh
     let place = Place::here(peer, tcp.address());
     let tcp = Arc::new(tcp);
     let mut post = Post::new(tcp.clone());
+    post.note(Address::Head, HEAD);
     let (welcome, head_life) = enlist(&mut post, &mut events, &place, head)?;
     let Letter::OwnerWelcome { owner, home, nodes, dead } = welcome else {
         unreachable!("nothing else is taken for a welcome")
     };
-    Ok(Membership { tcp, events, place, owner, home, nodes, dead_owners: dead, head_life, program })
+    Ok(Membership { tcp, post, events, place, owner, home, nodes, dead_owners: dead, head_life, program })
 }
 
 /// Asks until the head answers: its answer, and which of its lives it is.
@@ -76,12 +78,15 @@ fn enlist(post: &mut Post, events: &mut Receiver<Event>, place: &Place, head: So
             ask_at = Instant::now() + ASK_AGAIN;
         }
         match events.try_recv() {
-            Ok(Event::Frame { peer: HEAD, bytes }) => match Post::open(&bytes).map(|envelope| envelope.letter) {
-                Ok(welcome @ Letter::OwnerWelcome { .. }) => return Ok((welcome, life)),
-                Ok(Letter::OwnerRefused { why }) => last = Some(why),
+            Ok(Event::Frame { peer, bytes }) => match post.receive(peer, &bytes) {
+                Ok(Some(Envelope { letter: welcome @ Letter::OwnerWelcome { .. }, .. })) => return Ok((welcome, life)),
+                Ok(Some(Envelope { letter: Letter::OwnerRefused { why }, .. })) => last = Some(why),
                 _ => {}
             },
-            Ok(Event::Up { incarnation, .. }) => life = incarnation,
+            Ok(Event::Up { peer, incarnation }) => {
+                post.connected(peer, incarnation);
+                life = incarnation;
+            }
             Ok(Event::Down { error: refused @ TransportError::Refused { .. }, .. }) => {
                 return Err(failed(format!("the head at {head} refuses this program: {refused}")));
             }

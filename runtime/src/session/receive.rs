@@ -1,6 +1,5 @@
 //! What comes from the cluster, on a thread of its own.
 
-use crate::cluster::Post;
 use crate::control::Arrival;
 use crate::process::{Hello, welcome};
 use rayline_core::ids::NodeId;
@@ -55,10 +54,7 @@ pub(crate) fn receive(
 ) {
     while let Some(event) = events.blocking_recv() {
         match event {
-            Event::Frame { peer, bytes } => match Post::open(&bytes) {
-                Ok(envelope) => tell(Arrival::Letter(envelope.letter)),
-                Err(error) => debug!(%peer, %error, "a frame that is no letter"),
-            },
+            Event::Frame { peer, bytes } => tell(Arrival::Frame(peer, bytes)),
             Event::Stream { stream, .. } => attend(stream, hello, ends, tell.clone()),
             Event::Up { peer, incarnation } => tell(Arrival::Up(peer, incarnation)),
             Event::Down { peer, error } => tell(Arrival::Down(peer, error)),

@@ -77,14 +77,12 @@ pub(crate) enum Vacancy {
 
 impl Staff {
     pub(crate) fn new(
-        tcp: Arc<Tcp>,
+        (tcp, post): (Arc<Tcp>, Post),
         (owner, place): (OwnerId, Place),
         program: Published,
         crew: Arc<Crew>,
         ends: Arc<Ends>,
     ) -> Self {
-        let mut post = Post::new(tcp.clone());
-        post.note(Address::Head, crate::cluster::HEAD);
         Self { post, tcp, owner, place, program, crew, ends, posts: BTreeMap::new(), is_closed: false }
     }
 
@@ -115,6 +113,20 @@ impl Staff {
     /// Asks the head to take this driver in again, under its name: it is another head.
     pub(crate) fn enlist_again(&mut self) {
         self.send(Address::Head, Letter::Enlist { place: self.place.clone(), known: Some(self.owner) });
+    }
+
+    /// What a frame says, if that is new.
+    pub(crate) fn open(&mut self, peer: PeerId, frame: &[u8]) -> Option<Letter> {
+        let opened = self.post.receive(peer, frame);
+        opened
+            .inspect_err(|error| warn!(%peer, %error, "a frame that is no letter"))
+            .ok()?
+            .map(|envelope| envelope.letter)
+    }
+
+    /// The letters of this driver.
+    pub(crate) fn post(&mut self) -> &mut Post {
+        &mut self.post
     }
 
     fn send(&mut self, to: Address, letter: Letter) {

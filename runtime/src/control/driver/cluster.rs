@@ -35,7 +35,11 @@ impl Driver {
 
     pub(super) fn arrived(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Letter(letter) => self.open_letter(letter),
+            Arrival::Frame(peer, bytes) => {
+                if let Some(letter) = self.staff().and_then(|staff| staff.open(peer, &bytes)) {
+                    self.open_letter(letter);
+                }
+            }
             Arrival::Up(peer, life) => self.connected(peer, life),
             Arrival::Down(peer, error) => self.disconnected(peer, &error),
             Arrival::Worker(joined, lane) => self.worker_came(joined, &lane),
@@ -134,6 +138,9 @@ impl Driver {
 
     /// Another life of the head knows nothing of this driver, nor of its groups and actors.
     fn connected(&mut self, peer: PeerId, life: u64) {
+        if let Some(staff) = self.staff() {
+            staff.post().connected(peer, life);
+        }
         if peer != HEAD {
             return;
         }
@@ -157,6 +164,9 @@ impl Driver {
     }
 
     fn disconnected(&mut self, peer: PeerId, error: &TransportError) {
+        if let Some(wait) = self.staff().and_then(|staff| staff.post().disconnected(peer)) {
+            self.timers.push(Reverse((self.now() + wait, Timer::Call(peer))));
+        }
         if peer != HEAD {
             return info!(%peer, %error, "a connection has ended");
         }
@@ -166,6 +176,13 @@ impl Driver {
         let wait = if self.head_missed == 0 { CALL_SOON } else { CALL_AGAIN };
         self.head_missed = self.head_missed.saturating_add(1);
         self.timers.push(Reverse((self.now() + wait, Timer::Enlist)));
+    }
+
+    /// Calls a peer for which letters are left.
+    pub(super) fn call(&mut self, peer: PeerId) {
+        if let Some(staff) = self.staff() {
+            staff.post().call(peer);
+        }
     }
 
     /// Calls the head, which may be back.

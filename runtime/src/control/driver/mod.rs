@@ -26,6 +26,7 @@ use rayline_core::owner::{Action as OwnerAction, Event as OwnerEvent, Owner};
 use rayline_core::resources::{Capacity, Demand};
 use rayline_core::{Limits, Out, Time};
 use rayline_exec::Pool;
+use rayline_transport::PeerId;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -85,6 +86,8 @@ enum Timer {
     Hire(NodeId),
     /// The head is to be called again.
     Enlist,
+    /// A peer is to be called for which letters are left.
+    Call(PeerId),
 }
 
 #[derive(Default)]
@@ -198,6 +201,7 @@ impl Driver {
                 }
                 Some(Reverse((_, Timer::Hire(node)))) => self.hire(node),
                 Some(Reverse((_, Timer::Enlist))) => self.call_head(),
+                Some(Reverse((_, Timer::Call(peer)))) => self.call(peer),
                 None => {}
             }
         }
