@@ -5,7 +5,7 @@
 mod daemons;
 
 use daemons::{Home, SOON, text};
-use rayline::cluster::{Address, Envelope, HEAD, Keys, Letter, Place, Post, PostError};
+use rayline::cluster::{Address, BinaryId, Envelope, HEAD, Keys, Letter, Place, Post, PostError};
 use rayline_core::controller::{self, ActorEnd, ActorSpec, Strategy};
 use rayline_core::ids::{ActorId, GroupId, NodeId, OwnerId, RequestId};
 use rayline_core::members;
@@ -62,7 +62,7 @@ impl Owner {
     fn call(&mut self) {
         let (peer, address) = (90 + u128::from(self.name.0), ([127, 0, 0, 1], 1).into());
         let place = Place { peer, address, host: "elsewhere".into(), pid: 1 };
-        let letter = Letter::Enlist { place, known: Some(self.name) };
+        let letter = Letter::Enlist { place, known: Some(self.name), binary: BinaryId::of(b"a program") };
         // It may be lost: then the end of the connection is heard of.
         let _ = self.post.send_by(HEAD, Envelope { to: Address::Head, letter });
     }

@@ -309,6 +309,8 @@ fn actors_live_on_nodes_and_take_calls_in_order() {
     assert!(asleep.iter().all(|count| count.get().unwrap() == 1151) && begin.elapsed() >= Duration::from_millis(50));
     let shown = cluster.head.json(&["list", "actors", "--json"]);
     assert_eq!((&shown[0]["state"], &shown[0]["node"]), (&"alive".into(), &"n2".into()), "{shown}");
+    let jobs = cluster.head.json(&["jobs", "list", "--json"]);
+    assert!(jobs[0]["state"] == "running" && jobs[0]["binary"].as_str().is_some_and(|hash| hash.len() == 16), "{jobs}");
     drop(counter);
     let begin = Instant::now();
     while cluster.head.json(&["list", "actors", "--json"])[0]["state"] != "dead" {

@@ -133,7 +133,8 @@ fn sealed(landed: OwnedFd) -> io::Result<OwnedFd> {
 }
 
 impl BinaryId {
-    fn of(bytes: &[u8]) -> Self {
+    /// That of a program of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 

@@ -2,6 +2,7 @@
 
 mod rows;
 
+use super::binary::BinaryId;
 use super::desk::{Desk, Timer};
 use super::home::Control;
 use super::ledger::{Done, Record};
@@ -97,7 +98,7 @@ impl Head {
                     seen.report = Some(report);
                 }
             }
-            Letter::Enlist { place, known } => self.enlist(desk, from, place, known),
+            Letter::Enlist { place, known, binary } => self.enlist(desk, from, (&place, known), binary),
             other => warn!(%from, ?other, "a letter that is not for a head"),
         }
     }
@@ -129,7 +130,7 @@ impl Head {
     }
 
     /// A driver wants to be an owner. It belongs to the node of its machine, or else to that of the head.
-    fn enlist(&mut self, desk: &mut Desk, from: PeerId, place: Place, known: Option<OwnerId>) {
+    fn enlist(&mut self, desk: &mut Desk, from: PeerId, (place, known): (&Place, Option<OwnerId>), binary: BinaryId) {
         let is_here = |seen: &Seen| seen.place.host == place.host;
         let up = || self.nodes.iter().filter(|(node, _)| self.members.is_member(**node));
         let home = up().find(|(_, seen)| is_here(seen)).or_else(|| up().next()).map(|(node, _)| *node);
@@ -139,6 +140,7 @@ impl Head {
         };
         let owner = self.owners.enlist(from, known);
         desk.post.note(Address::Owner(owner), from);
+        self.record.job_begins(owner, Some(binary.to_string()));
         self.tell_members(desk, members::Event::OwnerJoin { owner, node });
     }
 
@@ -220,7 +222,6 @@ impl Head {
             Action::Ack { node, beat } => desk.send(Address::Node(node), Letter::Member(MemberEvent::Ack { beat })),
             Action::Fence { node } => desk.send(Address::Node(node), Letter::Member(MemberEvent::Fenced)),
             Action::OwnerWelcome { owner } => {
-                self.record.job_begins(owner, None);
                 let place = |node| Some((node, self.nodes.get(&node)?.place.clone()));
                 let nodes = self.members.nodes().filter_map(|(node, _)| place(node)).collect();
                 let dead = self.members.dead_owners().collect();

@@ -1,6 +1,6 @@
 //! What crosses between the processes of the control plane.
 
-use super::binary::Program;
+use super::binary::{BinaryId, Program};
 use super::home::Control;
 use super::post::HEAD;
 use super::status::Resources;
@@ -119,6 +119,8 @@ pub enum Letter {
         place: Place,
         /// The name that it had from an earlier head.
         known: Option<OwnerId>,
+        /// Its program.
+        binary: BinaryId,
     },
     /// To whom the head can give no place.
     OwnerRefused {

@@ -1,7 +1,7 @@
 //! Becoming an owner of a cluster.
 
 use super::address::{Cluster, cluster};
-use crate::cluster::{Address, Envelope, HEAD, Letter, Place, Post, Published, fresh_peer};
+use crate::cluster::{Address, BinaryId, Envelope, HEAD, Letter, Place, Post, Published, fresh_peer};
 use crate::error::{Error, ErrorKind, Result};
 use rayline_core::ids::{NodeId, OwnerId};
 use rayline_transport::tcp::{Options, Tcp};
@@ -58,7 +58,7 @@ pub(crate) fn join(address: &str, secret_file: Option<&Path>) -> Result<Membersh
     let tcp = Arc::new(tcp);
     let mut post = Post::new(tcp.clone());
     post.note(Address::Head, HEAD);
-    let (welcome, head_life) = enlist(&mut post, &mut events, &place, head)?;
+    let (welcome, head_life) = enlist((&mut post, &mut events), &place, program.binary().id, head)?;
     let Letter::OwnerWelcome { owner, home, nodes, dead } = welcome else {
         unreachable!("nothing else is taken for a welcome")
     };
@@ -66,13 +66,18 @@ pub(crate) fn join(address: &str, secret_file: Option<&Path>) -> Result<Membersh
 }
 
 /// Asks until the head answers: its answer, and which of its lives it is.
-fn enlist(post: &mut Post, events: &mut Receiver<Event>, place: &Place, head: SocketAddr) -> Result<(Letter, u64)> {
+fn enlist(
+    (post, events): (&mut Post, &mut Receiver<Event>),
+    place: &Place,
+    binary: BinaryId,
+    head: SocketAddr,
+) -> Result<(Letter, u64)> {
     let failed = |why: String| Error::new(ErrorKind::Cluster(why));
     let begin = Instant::now();
     let (mut ask_at, mut last, mut life) = (begin, None, 0);
     while begin.elapsed() < PATIENCE {
         if Instant::now() >= ask_at {
-            let letter = Letter::Enlist { place: place.clone(), known: None };
+            let letter = Letter::Enlist { place: place.clone(), known: None, binary };
             let sent = post.send_by(HEAD, Envelope { to: Address::Head, letter });
             sent.map_err(|error| failed(error.to_string()))?;
             ask_at = Instant::now() + ASK_AGAIN;

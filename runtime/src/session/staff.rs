@@ -112,7 +112,8 @@ impl Staff {
 
     /// Asks the head to take this driver in again, under its name: it is another head.
     pub(crate) fn enlist_again(&mut self) {
-        self.send(Address::Head, Letter::Enlist { place: self.place.clone(), known: Some(self.owner) });
+        let (place, known, binary) = (self.place.clone(), Some(self.owner), self.program.binary().id);
+        self.send(Address::Head, Letter::Enlist { place, known, binary });
     }
 
     /// What a frame says, if that is new.

@@ -52,7 +52,8 @@ fn jobs_table(jobs: &[pb::Job]) -> String {
     let rows = jobs.iter().map(|job| {
         let took = job.ended_ms.map(|ended| Duration::from_millis(ended.saturating_sub(job.started_ms)));
         let took = took.map_or_else(|| "-".to_owned(), |took| format!("{:.1} s", took.as_secs_f64()));
-        vec![job.job.clone(), job.state.clone(), job.owner.clone(), took]
+        let binary = job.binary.clone().unwrap_or_else(|| "-".to_owned());
+        vec![job.job.clone(), job.state.clone(), job.owner.clone(), binary, took]
     });
-    table(&["JOB", "STATE", "OWNER", "TOOK"], rows)
+    table(&["JOB", "STATE", "OWNER", "BINARY", "TOOK"], rows)
 }
