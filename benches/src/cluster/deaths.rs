@@ -33,6 +33,63 @@ fn told(file: &Path) -> Result<(u32, String)> {
     Ok((node.parse()?, pid.to_owned()))
 }
 
+/// An actor that is saved after each call.
+#[derive(Actor)]
+#[actor(restarts = 1000, checkpoint = 1)]
+struct Saved {
+    sum: u64,
+}
+
+impl Checkpoint for Saved {
+    type State = u64;
+
+    fn save(&self) -> u64 {
+        self.sum
+    }
+
+    fn restore(sum: u64) -> Self {
+        Self { sum }
+    }
+}
+
+#[methods]
+impl Saved {
+    pub fn new() -> Self {
+        Self { sum: 0 }
+    }
+
+    pub fn add(&mut self, n: u64) -> u64 {
+        self.sum += n;
+        self.sum
+    }
+
+    pub fn pid(&self) -> u32 {
+        id()
+    }
+}
+
+/// From `kill -9` of the process of an actor to the first answer of its next life, which has the state of the last.
+pub fn actor_restart(reps: usize) -> Result<Metric> {
+    let cluster = Cluster::start(&[1])?;
+    let _runtime = cluster.join()?;
+    let actor = Saved::remote();
+    let mut values = Vec::new();
+    for rep in 0..reps as u64 {
+        anyhow::ensure!(actor.add(1).get()? == rep + 1, "the state is lost");
+        let pid = actor.pid().get()?;
+        let begin = Instant::now();
+        Command::new("kill").args(["-KILL", &pid.to_string()]).status().context("no `kill`")?;
+        // A call that was on its way when the process died fails.
+        while actor.pid().get().map_or(true, |now| now == pid) {
+            anyhow::ensure!(begin.elapsed() < Duration::from_secs(10), "the actor doesn't begin again");
+        }
+        values.push(begin.elapsed().as_secs_f64() * 1e3);
+        // One that dies soon after its start, a second time, is not hired again at once.
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+    Ok(Metric::of("actor_restart", "ms", values))
+}
+
 fn fresh(rep: usize) -> PathBuf {
     let file = std::env::temp_dir().join(format!("rayline-bench-{}-killed-{rep}", id()));
     // What an earlier run left.
