@@ -22,9 +22,9 @@ use rayline_core::controller::{ActorEnd, Event};
 use rayline_core::ids::{ActorId, Incarnation, LeaseId};
 use rayline_core::resources::Grant;
 use rayline_exec::{ActorHooks, ByMut, Mailbox, Method, Named, Promise, promise};
-use rayline_store::encode;
+use rayline_store::{encode, encode_with};
 use std::any::{Any, TypeId};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// An actor of any type, in another process.
 pub(crate) struct Proxy {
@@ -35,8 +35,6 @@ pub(crate) struct Proxy {
     number: FunctionId,
     /// How many methods may overlap, and how many calls there are between two checkpoints.
     options: (usize, u64),
-    /// The constructor's arguments, once they have come.
-    create: OnceLock<Packed>,
     mailbox: Mailbox<Link>,
     state: Mutex<State>,
     keep: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
@@ -53,6 +51,8 @@ struct State {
     error: Option<Error>,
     /// Why it is dead for good.
     death: Option<Arc<Death>>,
+    /// How a life begins: from when the constructor's arguments have come until there is no life to come.
+    create: Option<Arc<Packed>>,
 }
 
 /// One life, as the mailbox knows it.
@@ -71,7 +71,6 @@ impl Proxy {
             type_name: A::TYPE,
             number: registry::actor_number::<A>().expect("only actors with a number live apart"),
             options,
-            create: OnceLock::new(),
             mailbox: Mailbox::new(runtime::pool(), 1, Box::new(Quiet)),
             state: Mutex::default(),
             keep: Mutex::new(None),
@@ -106,8 +105,9 @@ impl Proxy {
         if let Some(error) = args.failure() {
             return Err(Error::argument(A::TYPE, error));
         }
-        let args = encode(args).map_err(|error| Error::codec(A::TYPE, "arguments", error))?;
-        let _ = self.create.set(Packed { function: self.number, args, is_isolated: false });
+        let args = encode_with(args, runtime::control().values());
+        let args = args.map_err(|error| Error::codec(A::TYPE, "arguments", error))?;
+        self.lock().create = Some(Arc::new(Packed { function: self.number, args, is_isolated: false }));
         Ok(())
     }
 
@@ -138,7 +138,9 @@ impl Proxy {
         let id = LifeId { actor: self.id, incarnation };
         let life = Life { id, concurrency: concurrency as u64, checkpoint_every, lease, grant };
         let life = encode(&life).expect("ids and amounts can be encoded");
-        lane.call(Box::new(Begin { proxy: self, incarnation, lane: lane.clone() }), &life);
+        let packed = self.lock().create.clone();
+        let Some(packed) = packed else { return self.refused(incarnation, "it is dead") };
+        lane.call(Box::new(Begin { proxy: self, packed, incarnation, lane: lane.clone() }), &life);
     }
 
     /// A life has ended, as its worker says or as the worker has.
@@ -211,7 +213,10 @@ impl Host for Proxy {
         let death = Arc::new(Death { cause, error });
         state.death = Some(death.clone());
         let (life, undone) = (state.life.take(), std::mem::take(&mut state.undone));
+        // There is no other life that needs the constructor's arguments, which may be large.
+        let create = state.create.take();
         drop(state);
+        drop(create);
         self.mailbox.close(death);
         if let Some((incarnation, lane)) = life {
             lane.stop_actor(LifeId { actor: self.id, incarnation });
@@ -274,7 +279,9 @@ impl<T: Data, S: Slots<Args: ArgList>> Method<Link, S> for Forward<T> {
         let args = slots.into_args();
         let packed = match args.failure() {
             Some(error) => Err(Error::argument(name, error)),
-            None => encode(&args).map_err(|error| Error::codec(name, "arguments", error)),
+            None => {
+                encode_with(&args, runtime::control().values()).map_err(|error| Error::codec(name, "arguments", error))
+            }
         };
         match packed {
             Ok(args) => link.send(Box::new(Call {
@@ -383,13 +390,14 @@ impl<T: Data> Waiting for Call<T> {
 /// The beginning of a life, in another process.
 struct Begin {
     proxy: Arc<Proxy>,
+    packed: Arc<Packed>,
     incarnation: Incarnation,
     lane: Arc<Lane>,
 }
 
 impl Waiting for Begin {
     fn packed(&self) -> &Packed {
-        self.proxy.create.get().expect("a life begins after the arguments came")
+        &self.packed
     }
 
     fn attempt(&self) -> u32 {
@@ -401,7 +409,7 @@ impl Waiting for Begin {
     }
 
     fn answered(self: Box<Self>, answered: Answered) {
-        let Self { proxy, incarnation, lane } = *self;
+        let Self { proxy, incarnation, lane, .. } = *self;
         let actor = proxy.id;
         let (end, error) = match answered {
             Answered::Value(_) => {

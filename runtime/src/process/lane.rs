@@ -1,9 +1,10 @@
 //! A driver's way to one worker process: calls there, answers back.
 
+use super::fetcher::Fetcher;
 use super::lives::{Ended, LifeId};
 use super::ring_end::RingEnd;
 use super::socket::Socket;
-use super::values::{Value, Values};
+use super::values::{Release, Value, Values};
 use super::wire::{Garbled, Haste, Header, Kind, Outlet};
 use super::{FEW, Hello};
 use crate::control::{Arrival, Packed};
@@ -31,6 +32,8 @@ pub(crate) struct Lane {
     /// Which of the driver's processes it is.
     number: u64,
     values: Arc<Values>,
+    /// Decodes values that have yet to be read.
+    fetcher: Arc<Fetcher>,
     calls: Mutex<Calls>,
     under_way: AtomicUsize,
     /// How many threads the worker has for plain tasks, as it was told last.
@@ -108,7 +111,7 @@ impl Lane {
     /// A lane to the driver's process of that number, which has access to `values`.
     pub(super) fn new(outlet: Outlet, end: End, number: u64, values: Arc<Values>) -> Arc<Self> {
         let (calls, under_way, threads) = (Mutex::default(), AtomicUsize::new(0), AtomicU32::new(0));
-        Arc::new(Self { outlet, end, number, values, calls, under_way, threads })
+        Arc::new(Self { outlet, end, number, values, fetcher: Arc::default(), calls, under_way, threads })
     }
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
@@ -236,7 +239,7 @@ impl Lane {
     pub(super) fn take(&self, header: Header, body: Region) {
         // Also where nobody waits for it: what a value names is this process's now, and goes with it.
         let answered = match header.kind {
-            Kind::Value => Answered::Value(self.values.receive(body, self.number)),
+            Kind::Value => Answered::Value(self.values.receive(body, self.number, || self.release(header.call))),
             Kind::LifeEnded => return life_ended(&body),
             Kind::NotBegun => Answered::NotBegun,
             Kind::Died => Answered::Died(decode(&body).unwrap_or_else(|_| "has died".to_owned())),
@@ -247,7 +250,20 @@ impl Lane {
         };
         let Some(call) = self.lock().remove(header.call) else { return };
         self.under_way.fetch_sub(1, Ordering::Relaxed);
-        call.answered(answered);
+        match answered {
+            Answered::Value(value) if value.is_elsewhere() => {
+                self.fetcher.run(Box::new(move || call.answered(Answered::Value(value))));
+            }
+            answered => call.answered(answered),
+        }
+    }
+
+    /// What lets a worker on a node let an answer go.
+    fn release(&self, call: u64) -> Option<Release> {
+        match &self.end {
+            End::Ring(_) => None,
+            End::Socket(socket) => Some(Release { socket: socket.clone(), call }),
+        }
     }
 
     fn end(&self, how: String) {
