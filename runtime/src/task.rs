@@ -11,7 +11,7 @@ use crate::process;
 use crate::registry::{self, Answer, RunEncoded};
 use crate::runtime;
 use rayline_exec::{Awaited, BoxFuture, Fault, Function, Named, Promise, promise};
-use rayline_store::{Carrier, Region, decode_with, encode, encode_with};
+use rayline_store::{Carrier, CodecError, ImportError, Region, decode_with, encode, encode_with};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -263,7 +263,12 @@ pub(crate) fn pack<T: Task>(args: &T::Args) -> Result<Packed> {
 /// Runs one attempt of a task that another process has sent.
 #[doc(hidden)]
 pub fn run_encoded<T: Task>(args: &Region, attempt: u32, carrier: &dyn Carrier) -> Answer {
-    let result = decode_with::<T::Args>(args, carrier)
+    let decoded = decode_with::<T::Args>(args, carrier);
+    if let Err(CodecError::Import(error @ (ImportError::Gone | ImportError::Unavailable { .. }))) = &decoded {
+        // Another process may reach what this one doesn't: it costs a try, as a death does.
+        return Answer::Died(format!("can't read a large argument: {error}"));
+    }
+    let result = decoded
         .map_err(|error| Error::codec(T::NAME, "arguments", error))
         .and_then(|args| try_once::<T>(args, attempt))
         .and_then(|value| encode_with(&value, carrier).map_err(|error| Error::codec(T::NAME, "value", error)));

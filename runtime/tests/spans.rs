@@ -5,14 +5,15 @@
 mod daemons;
 
 use daemons::{Home, SOON};
-use rayline::internal::{published_memories, span_bytes_read};
+use rayline::internal::{Answer, TASKS, published_memories, span_bytes_read};
 use rayline::prelude::*;
 use rayline::{Buf, Config, ErrorKind, Runtime, context};
+use rayline_store::{Carrier, ImportError, Name, encode_with};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, id};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const MB: usize = 1_000_000;
@@ -214,6 +215,27 @@ fn actors_take_and_give_large_buffers() {
     assert_eq!(published_memories(), 1, "the constructor's argument is kept for another life");
     drop(model);
     all_is_let_go();
+}
+
+/// Names what nobody has.
+struct Nowhere;
+
+impl Carrier for Nowhere {
+    fn export(&self, _: &Buf<u8>) -> Option<Name> {
+        Some(Name::new(b"nowhere", Arc::new(())))
+    }
+
+    fn import(&self, _: &[u8]) -> Result<Buf<u8>, ImportError> {
+        Err(ImportError::Unavailable { why: "its holder is asleep".into() })
+    }
+}
+
+#[test]
+fn an_argument_that_cant_be_read_costs_a_try() {
+    let args = encode_with(&(tensor(MB),), &Nowhere).unwrap();
+    let entry = TASKS.iter().find(|entry| entry.name == "spans::total").unwrap();
+    let Answer::Died(how) = entry.run.unwrap()(&args, 1, &Nowhere) else { panic!("it has read it") };
+    assert_eq!(how, "can't read a large argument: it can't be viewed: its holder is asleep");
 }
 
 /// Comes before a buffer in a value: who decodes it waits here, the buffer being unread.

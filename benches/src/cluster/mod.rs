@@ -2,6 +2,7 @@
 
 mod daemons;
 mod deaths;
+mod spans;
 mod tasks;
 
 use crate::Bench;
@@ -15,6 +16,8 @@ pub const BENCHES: &[Bench] = &[
     bench("cluster", "task_latency", tasks::latency),
     bench("cluster", "start", tasks::start),
     bench("cluster", "idle_rss", tasks::idle_rss),
+    bench("cluster", "transfer", spans::transfer),
+    bench("cluster", "broadcast", spans::broadcast),
 ];
 
 /// The metrics of the suite `faults`.

@@ -70,6 +70,8 @@ impl Control {
         listening.expect("the process may start a thread");
         let mut driver = Driver::of_cluster(pool, staff, (owner, home), head_life);
         driver.begin_in_cluster(nodes, dead_owners);
+        // What nodes read of it they read by spans: no memory is shared with them.
+        let hello = Hello { object_store_bytes: 0, ..hello };
         Self::run(driver, hello, values, (commands, queue))
     }
 
