@@ -11,7 +11,7 @@ use crate::process;
 use crate::registry::{self, Answer, RunEncoded};
 use crate::runtime;
 use rayline_exec::{Awaited, BoxFuture, Fault, Function, Named, Promise, promise};
-use rayline_store::{Carrier, Region, decode_with, encode_with};
+use rayline_store::{Carrier, CodecError, ImportError, Region, decode_with, encode, encode_with};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -250,15 +250,25 @@ pub(crate) fn pack<T: Task>(args: &T::Args) -> Result<Packed> {
         return Err(Error::argument(T::NAME, error));
     }
     let function = registry::number::<T>().ok_or_else(|| Error::in_task(ErrorKind::Unregistered, T::NAME))?;
-    let args =
-        encode_with(args, runtime::control().values()).map_err(|error| Error::codec(T::NAME, "arguments", error))?;
+    // A process of its own that a node starts for an isolated task reads nothing of other nodes.
+    let args = if T::OPTIONS.isolated && runtime::is_of_cluster() {
+        encode(args)
+    } else {
+        encode_with(args, runtime::control().values())
+    };
+    let args = args.map_err(|error| Error::codec(T::NAME, "arguments", error))?;
     Ok(Packed { function, args, is_isolated: T::OPTIONS.isolated })
 }
 
 /// Runs one attempt of a task that another process has sent.
 #[doc(hidden)]
 pub fn run_encoded<T: Task>(args: &Region, attempt: u32, carrier: &dyn Carrier) -> Answer {
-    let result = decode_with::<T::Args>(args, carrier)
+    let decoded = decode_with::<T::Args>(args, carrier);
+    if let Err(CodecError::Import(error @ (ImportError::Gone | ImportError::Unavailable { .. }))) = &decoded {
+        // Another process may reach what this one doesn't: it costs a try, as a death does.
+        return Answer::Died(format!("can't read a large argument: {error}"));
+    }
+    let result = decoded
         .map_err(|error| Error::codec(T::NAME, "arguments", error))
         .and_then(|args| try_once::<T>(args, attempt))
         .and_then(|value| encode_with(&value, carrier).map_err(|error| Error::codec(T::NAME, "value", error)));

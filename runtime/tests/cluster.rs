@@ -216,14 +216,14 @@ fn nodes_wait_for_a_head_that_is_gone() {
         std::thread::sleep(Duration::from_millis(20));
     }
     refused(&node.run(&["status", "--timeout", "2"]), 3, &["no head answers at 127.0.0.1"]);
-    let again = head.run(&["start", "--head", "--listen", &address, "--cpus", "2"]);
+    let again = head.run(&["start", "--head", "--listen", &address, "--control", "127.0.0.1:0", "--cpus", "2"]);
     assert!(again.status.success(), "{}", text(&again));
     // Names go on behind all that the killed head may have given.
     head.wait_for("n66", "alive");
     assert_eq!(head.states(), ["n65", "n66"].map(|node| (node.to_owned(), "alive".to_owned())));
     assert_eq!(node.states(), head.states(), "the node's folder leads to the new head");
     assert!(head.run(&["stop"]).status.success());
-    let again = head.run(&["start", "--head", "--listen", &address, "--cpus", "2"]);
+    let again = head.run(&["start", "--head", "--listen", &address, "--control", "127.0.0.1:0", "--cpus", "2"]);
     assert!(again.status.success(), "{}", text(&again));
     head.wait_for("n68", "alive");
     assert_eq!(state(&head.states(), "n67"), Some("alive"), "after a clean end there is no gap");

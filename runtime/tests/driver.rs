@@ -411,7 +411,8 @@ fn a_driver_goes_on_with_a_head_that_was_started_again() {
     cluster.head.signal("-KILL");
     let begin = Instant::now();
     loop {
-        let again = cluster.head.run(&["start", "--head", "--listen", &address, "--cpus", "2"]);
+        let again =
+            cluster.head.run(&["start", "--head", "--listen", &address, "--control", "127.0.0.1:0", "--cpus", "2"]);
         if again.status.success() {
             break;
         }

@@ -34,5 +34,8 @@ pub use self::{
     in_process::{InProcess, Network},
     limits::Limits,
     pull::{Ask, Broadcast, Class, ObjectKey, Progress, Pull, Puller, Source},
-    region::{Access, Backing, CHUNK_BYTES, Extent, Memfd, Memory, Regions, Registration, RemoteSpan, chunk_count},
+    region::{
+        Access, Backing, CHUNK_BYTES, Extent, Landing, Memfd, Memory, Published, Regions, Registration, RemoteSpan,
+        chunk_count,
+    },
 };

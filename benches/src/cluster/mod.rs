@@ -3,6 +3,7 @@
 mod actors;
 mod daemons;
 mod deaths;
+mod spans;
 mod tasks;
 
 use crate::Bench;
@@ -18,6 +19,8 @@ pub const BENCHES: &[Bench] = &[
     bench("cluster", "actor_latency", actors::latency),
     bench("cluster", "start", tasks::start),
     bench("cluster", "idle_rss", tasks::idle_rss),
+    bench("cluster", "transfer", spans::transfer),
+    bench("cluster", "broadcast", spans::broadcast),
 ];
 
 /// The metrics of the suite `faults`.

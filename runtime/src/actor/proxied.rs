@@ -13,7 +13,7 @@ use crate::task::Unwatched;
 use rayline_core::controller::{ActorEnd, Event};
 use rayline_core::ids::Incarnation;
 use rayline_exec::{ByMut, Method, Named, Promise};
-use rayline_store::encode;
+use rayline_store::{encode, encode_with};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -64,7 +64,9 @@ impl<T: Data, S: Slots<Args: ArgList>> Method<Link, S> for Forward<T> {
         let args = slots.into_args();
         let packed = match args.failure() {
             Some(error) => Err(Error::argument(name, error)),
-            None => encode(&args).map_err(|error| Error::codec(name, "arguments", error)),
+            None => {
+                encode_with(&args, runtime::control().values()).map_err(|error| Error::codec(name, "arguments", error))
+            }
         };
         match packed {
             Ok(args) => link.send(Box::new(Call {
@@ -126,9 +128,12 @@ impl<T: Data> Waiting for Call<T> {
         Called::Method
     }
 
+    fn came(&self, answered: &Answered) {
+        self.note(answered);
+    }
+
     fn answered(self: Box<Self>, answered: Answered) {
         let name = self.name;
-        self.note(&answered);
         let died = |how| Error::in_task(ErrorKind::WorkerDied { how, attempt: 1 }, name);
         let result = match answered {
             Answered::Value(value) => value.decode().map_err(|error| match error {
@@ -196,13 +201,14 @@ impl Waiting for Replay {
 /// The beginning of a life, in another process.
 pub(super) struct Begin {
     pub(super) proxy: Arc<Proxy>,
+    pub(super) packed: Arc<Packed>,
     pub(super) incarnation: Incarnation,
     pub(super) lane: Arc<Lane>,
 }
 
 impl Waiting for Begin {
     fn packed(&self) -> &Packed {
-        self.proxy.create.get().expect("a life begins after the arguments came")
+        &self.packed
     }
 
     fn attempt(&self) -> u32 {
@@ -214,7 +220,7 @@ impl Waiting for Begin {
     }
 
     fn answered(self: Box<Self>, answered: Answered) {
-        let Self { proxy, incarnation, lane } = *self;
+        let Self { proxy, incarnation, lane, packed: _ } = *self;
         let actor = proxy.id;
         let (end, error) = match answered {
             Answered::Value(_) => {

@@ -22,9 +22,9 @@ use rayline_core::controller::{ActorEnd, Event};
 use rayline_core::ids::{ActorId, Incarnation, LeaseId};
 use rayline_core::resources::Grant;
 use rayline_exec::{ActorHooks, Mailbox, promise};
-use rayline_store::encode;
+use rayline_store::{encode, encode_with};
 use std::any::{Any, TypeId};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// An actor of any type, in another process.
 pub(crate) struct Proxy {
@@ -35,8 +35,6 @@ pub(crate) struct Proxy {
     number: FunctionId,
     /// How many methods may overlap, and how many calls there are between two checkpoints.
     options: (usize, u64),
-    /// The constructor's arguments, once they have come.
-    pub(super) create: OnceLock<Packed>,
     mailbox: Mailbox<Link>,
     state: Mutex<State>,
     keep: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
@@ -57,6 +55,8 @@ pub(super) struct State {
     pub(super) error: Option<Error>,
     /// Why it is dead for good.
     pub(super) death: Option<Arc<Death>>,
+    /// How a life begins: from when the constructor's arguments have come until there is no life to come.
+    pub(super) create: Option<Arc<Packed>>,
 }
 
 impl Proxy {
@@ -68,7 +68,6 @@ impl Proxy {
             type_name: A::TYPE,
             number: registry::actor_number::<A>().expect("only actors with a number live apart"),
             options,
-            create: OnceLock::new(),
             mailbox: Mailbox::new(runtime::pool(), 1, Box::new(Quiet)),
             state: Mutex::default(),
             keep: Mutex::new(None),
@@ -103,8 +102,9 @@ impl Proxy {
         if let Some(error) = args.failure() {
             return Err(Error::argument(A::TYPE, error));
         }
-        let args = encode(args).map_err(|error| Error::codec(A::TYPE, "arguments", error))?;
-        let _ = self.create.set(Packed { function: self.number, args, is_isolated: false });
+        let args = encode_with(args, runtime::control().values());
+        let args = args.map_err(|error| Error::codec(A::TYPE, "arguments", error))?;
+        self.lock().create = Some(Arc::new(Packed { function: self.number, args, is_isolated: false }));
         Ok(())
     }
 
@@ -136,7 +136,9 @@ impl Proxy {
         let saved = self.lock().saved.clone();
         let life = Life { id, concurrency: concurrency as u64, checkpoint_every, lease, grant, saved };
         let life = encode(&life).expect("ids and amounts can be encoded");
-        lane.call(Box::new(Begin { proxy: self, incarnation, lane: lane.clone() }), &life);
+        let packed = self.lock().create.clone();
+        let Some(packed) = packed else { return self.refused(incarnation, "it is dead") };
+        lane.call(Box::new(Begin { proxy: self, packed, incarnation, lane: lane.clone() }), &life);
     }
 
     /// A life has ended, as its worker says or as the worker has.
@@ -239,7 +241,10 @@ impl Host for Proxy {
         let death = Arc::new(Death { cause, error });
         state.death = Some(death.clone());
         let (life, undone) = (state.life.take(), std::mem::take(&mut state.undone));
+        // There is no other life that needs the constructor's arguments, which may be large.
+        let create = state.create.take();
         drop(state);
+        drop(create);
         self.mailbox.close(death);
         if let Some((incarnation, lane)) = life {
             lane.stop_actor(LifeId { actor: self.id, incarnation });

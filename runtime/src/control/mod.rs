@@ -18,7 +18,7 @@ mod threads;
 use crate::actor::Host;
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::{BundleRef, Progress};
-use crate::process::{Crew, Fleet, Hello, Values};
+use crate::process::{Crew, Fleet, Greeter, Hello, Spans, Values};
 use crate::session::{Ends, Membership, Staff, receive};
 pub(crate) use command::Arrival;
 use command::Command;
@@ -49,34 +49,40 @@ impl Control {
     pub(crate) fn start(pool: Pool, capacity: Capacity, hello: Hello) -> Self {
         let mut driver = Driver::embedded(pool, capacity);
         driver.begin(hello.cpus);
-        Self::run(driver, hello, channel())
+        let values = Values::new(hello.object_store_bytes);
+        Self::run(driver, hello, values, channel())
     }
 
     /// Sets up what an owner in a cluster needs, and starts its threads. `crew` will have the workers.
     pub(crate) fn start_in(pool: Pool, membership: Membership, hello: Hello, crew: Arc<Crew>) -> Self {
         let Membership { tcp, post, events, place, owner, home, nodes, dead_owners, head_life, program } = membership;
         let ends = Arc::<Ends>::default();
+        let values = Values::of_cluster(Spans::of_driver(&tcp));
         let staff = Staff::new((tcp, post), (owner, place), program, crew, ends.clone());
         let (commands, queue) = channel();
-        let (told, greeting) = (commands.clone(), hello.clone());
+        let (told, greeter) = (commands.clone(), Greeter { hello: hello.clone(), values: values.clone() });
         let tell = move |arrival| {
             // Fails after `stop` only, when nobody minds.
             let _ = told.send(Command::Arrival(arrival));
         };
-        let listen = move || receive(events, &greeting, &ends, tell);
+        let listen = move || receive(events, &greeter, &ends, tell);
         let listening = std::thread::Builder::new().name("rayline-post".into()).spawn(listen);
         listening.expect("the process may start a thread");
         let mut driver = Driver::of_cluster(pool, staff, (owner, home), head_life);
         driver.begin_in_cluster(nodes, dead_owners);
-        // Nodes are sent bytes: no memory is shared with them.
+        // What nodes read of it they read by spans: no memory is shared with them.
         let hello = Hello { object_store_bytes: 0, ..hello };
-        Self::run(driver, hello, (commands, queue))
+        Self::run(driver, hello, values, (commands, queue))
     }
 
-    fn run(driver: Driver, hello: Hello, (commands, queue): (Sender<Command>, Receiver<Command>)) -> Self {
+    fn run(
+        driver: Driver,
+        hello: Hello,
+        values: Arc<Values>,
+        (commands, queue): (Sender<Command>, Receiver<Command>),
+    ) -> Self {
         let thread = std::thread::Builder::new().name("rayline-control".into()).spawn(move || driver.run(queue));
         let thread = Mutex::new(Some(thread.expect("the process may start a thread")));
-        let values = Values::new(hello.object_store_bytes);
         Self { commands, thread, hello, values, fleet: OnceLock::new() }
     }
 

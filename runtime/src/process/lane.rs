@@ -1,9 +1,10 @@
 //! A driver's way to one worker process: calls there, answers back.
 
+use super::fetcher::Fetcher;
 use super::lives::{Ended, LifeId, split};
 use super::ring_end::RingEnd;
 use super::socket::Socket;
-use super::values::{Value, Values};
+use super::values::{Release, Value, Values};
 use super::wire::{Garbled, Haste, Header, Kind, Outlet};
 use super::{FEW, Hello};
 use crate::control::{Arrival, Packed};
@@ -32,6 +33,8 @@ pub(crate) struct Lane {
     /// Which of the driver's processes it is.
     number: u64,
     values: Arc<Values>,
+    /// Decodes values that have yet to be read.
+    fetcher: Arc<Fetcher>,
     calls: Mutex<Calls>,
     under_way: AtomicUsize,
     /// How many threads the worker has for plain tasks, as it was told last.
@@ -83,6 +86,8 @@ pub(crate) trait Waiting: Send {
     fn packed(&self) -> &Packed;
     /// Which try it is, from 1.
     fn attempt(&self) -> u32;
+    /// Its answer has come, in its turn; what is in it may still have to be read.
+    fn came(&self, _: &Answered) {}
     /// It has an answer.
     fn answered(self: Box<Self>, answered: Answered);
 }
@@ -116,8 +121,8 @@ impl Lane {
     /// A lane to the driver's process of that number, which has access to `values`.
     pub(super) fn new(outlet: Outlet, end: End, number: u64, values: Arc<Values>) -> Arc<Self> {
         let (calls, under_way, threads) = (Mutex::default(), AtomicUsize::new(0), AtomicU32::new(0));
-        let keepers = Mutex::default();
-        Arc::new(Self { outlet, end, number, values, calls, under_way, threads, keepers })
+        let (keepers, fetcher) = (Mutex::default(), Arc::default());
+        Arc::new(Self { outlet, end, number, values, fetcher, calls, under_way, threads, keepers })
     }
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
@@ -245,7 +250,7 @@ impl Lane {
     pub(super) fn take(&self, header: Header, body: Region) {
         // Also where nobody waits for it: what a value names is this process's now, and goes with it.
         let answered = match header.kind {
-            Kind::Value => Answered::Value(self.values.receive(body, self.number)),
+            Kind::Value => Answered::Value(self.values.receive(body, self.number, || self.release(header.call))),
             Kind::LifeEnded => return life_ended(&body),
             Kind::Saved => return self.saved(header, &body),
             Kind::NotBegun => Answered::NotBegun,
@@ -257,7 +262,21 @@ impl Lane {
         };
         let Some(call) = self.lock().remove(header.call) else { return };
         self.under_way.fetch_sub(1, Ordering::Relaxed);
-        call.answered(answered);
+        call.came(&answered);
+        match answered {
+            Answered::Value(value) if value.is_elsewhere() => {
+                self.fetcher.run(Box::new(move || call.answered(Answered::Value(value))));
+            }
+            answered => call.answered(answered),
+        }
+    }
+
+    /// What lets a worker on a node let an answer go.
+    fn release(&self, call: u64) -> Option<Release> {
+        match &self.end {
+            End::Ring(_) => None,
+            End::Socket(socket) => Some(Release { socket: socket.clone(), call }),
+        }
     }
 
     /// A checkpoint of an actor that lives there.

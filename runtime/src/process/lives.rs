@@ -1,5 +1,6 @@
 //! Actors of the driver in a worker.
 
+use super::lent::Upstream;
 use super::wire::{Haste, Header, Kind};
 use super::worker::Worker;
 use crate::actor::{Beginning, Hosted, Hosting, Witness};
@@ -12,7 +13,7 @@ use rayline_core::controller::ActorEnd;
 use rayline_core::ids::{ActorId, Incarnation, LeaseId};
 use rayline_core::resources::Grant;
 use rayline_exec::Function;
-use rayline_store::{Region, decode_copied, encode};
+use rayline_store::{Carrier, Region, decode_copied, encode};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,7 +50,11 @@ pub(crate) struct Ended {
 
 /// The lives in this worker.
 #[derive(Default)]
-pub(super) struct Actors(Mutex<HashMap<ActorId, Entry>>);
+pub(super) struct Actors {
+    lives: Mutex<HashMap<ActorId, Entry>>,
+    /// Those whose arguments are being read from elsewhere, and whether they are to end at once.
+    awaited: Mutex<Vec<(LifeId, bool)>>,
+}
 
 struct Entry {
     incarnation: Incarnation,
@@ -60,7 +65,30 @@ struct Entry {
 
 impl Actors {
     fn lock(&self) -> MutexGuard<'_, HashMap<ActorId, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_awaited(&self) -> MutexGuard<'_, Vec<(LifeId, bool)>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The life is to end, if it is awaited: whether it is.
+    fn give_up(&self, life: LifeId) -> bool {
+        let mut awaited = self.lock_awaited();
+        let found = awaited.iter_mut().find(|(awaited, _)| *awaited == life);
+        found.map(|(_, is_to_end)| *is_to_end = true).is_some()
+    }
+
+    /// Whether an awaited life is to end.
+    fn is_given_up(&self, life: LifeId) -> bool {
+        self.lock_awaited().contains(&(life, true))
+    }
+
+    /// The life isn't awaited any more: whether it is to end.
+    fn no_longer_awaited(&self, life: LifeId) -> bool {
+        let mut awaited = self.lock_awaited();
+        let at = awaited.iter().position(|(awaited, _)| *awaited == life);
+        at.is_some_and(|at| awaited.swap_remove(at).1)
     }
 
     fn find(&self, life: LifeId) -> Option<Arc<dyn Hosted>> {
@@ -77,7 +105,37 @@ impl Actors {
 
 impl Worker {
     /// Makes an actor and begins its life, which is answered once it has begun.
-    pub(super) fn create(self: &Arc<Self>, header: Header, body: &Region) {
+    pub(super) fn create(self: &Arc<Self>, header: Header, body: Region) {
+        let (args, life) = split(header, &body);
+        let named: Vec<_> = rayline_store::names(&args).map(<[u8]>::to_vec).collect();
+        let life = decode_copied::<Life>(&life).map(|life| life.id).ok().filter(|_| !named.is_empty());
+        let (Some(Upstream::Spans(spans)), Some(life)) = (self.upstream.get(), life) else {
+            return self.create_now(header, &body);
+        };
+        // Other calls don't wait for what this one has to read.
+        self.actors.lock_awaited().push((life, false));
+        let (worker, spans) = (self.clone(), spans.clone());
+        let read = move || {
+            // What can't be read says so when it is decoded.
+            let _read: Vec<_> = named.iter().map(|name| spans.import(name)).collect();
+            if worker.actors.is_given_up(life) {
+                worker.answer(header.call, Answer::NotBegun);
+            } else {
+                worker.create_now(header, &body);
+            }
+            if worker.actors.no_longer_awaited(life) {
+                worker.stop_life(life);
+            }
+        };
+        let spawned = std::thread::Builder::new().name("rayline-fetch".into()).spawn(read);
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "no thread for an actor's arguments");
+            self.actors.no_longer_awaited(life);
+            self.answer(header.call, Answer::NotBegun);
+        }
+    }
+
+    fn create_now(self: &Arc<Self>, header: Header, body: &Region) {
         let made = catch_unwind(AssertUnwindSafe(|| self.prepare(header, body)));
         let refused = match made {
             Ok(Ok(())) => return,
@@ -132,8 +190,14 @@ impl Worker {
     /// Ends a life, after the method that runs.
     pub(super) fn stop_actor(&self, body: &Region) {
         if let Ok(life) = decode_copied::<LifeId>(body)
-            && let Some(hosted) = self.actors.find(life)
+            && !self.actors.give_up(life)
         {
+            self.stop_life(life);
+        }
+    }
+
+    fn stop_life(&self, life: LifeId) {
+        if let Some(hosted) = self.actors.find(life) {
             hosted.end(life.incarnation.0);
         }
     }

@@ -7,10 +7,12 @@
 //!  cell <- Leased::ended <- lane's thread <- ring: Value, Failed <--------+
 //!                                ^ the process's end, with its last lines: what is under way has died
 //! ```
-//! Large buffers don't go through the ring ([`values`]). A worker dies with its driver: the system kills it with the thread that started it, and the ring closes.
+//! Large buffers don't go through the ring ([`values`]), nor through the connection with a node ([`spans`]). A worker dies with its driver: the system kills it with the thread that started it, and the ring closes.
 
 mod crew;
+mod fetcher;
 mod fleet;
+mod held;
 mod lane;
 mod launch;
 mod leased_call;
@@ -24,6 +26,8 @@ mod ring_end;
 mod ring_reader;
 mod role;
 mod socket;
+mod span_cache;
+mod spans;
 mod values;
 mod watch;
 mod welcome;
@@ -38,8 +42,10 @@ pub(crate) use lives::{Ended, Life, LifeId};
 pub(crate) use node_reader::Joined;
 pub(crate) use output::say;
 pub use reply::Reply;
+pub(crate) use spans::Spans;
+pub use spans::{published_memories, span_bytes_read};
 pub(crate) use values::{Unread, Values};
-pub(crate) use welcome::welcome;
+pub(crate) use welcome::Greeter;
 pub(crate) use worker::Hello;
 
 /// What a node's daemon needs to start workers.

@@ -15,11 +15,15 @@
 //! the same objects. Where the store has no room, bytes go through the ring.
 
 use super::STORE;
+use super::socket::Socket;
+use super::spans::Spans;
+use super::wire::{Haste, Header, Kind};
 use rayline_store::shm::{OwnedObjects, Store, StoreError, StoreOptions, Usage};
 use rayline_store::{Buf, Carrier, CodecError, ImportError, Name, Region, decode, decode_with};
 use rayline_transport::ring;
 use serde::de::DeserializeOwned;
 use std::any::Any;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixStream;
@@ -38,12 +42,14 @@ pub(crate) struct Values {
     state: Mutex<State>,
 }
 
+/// Spans, where the workers are on nodes; else
 /// Unopened ---a process is started, or a large buffer encoded---> Open ---shutdown---> Closed; or Closed at once,
 /// where there can't be a store. Objects that the program still has live on.
 enum State {
     Unopened,
     Open(Arc<Opened>),
     Closed,
+    Spans(Arc<Spans>),
 }
 
 struct Opened {
@@ -58,6 +64,18 @@ impl Values {
         Arc::new(Self { bytes, state: Mutex::new(state) })
     }
 
+    /// What processes of a cluster read of each other.
+    pub(crate) fn of_cluster(spans: Arc<Spans>) -> Arc<Self> {
+        Arc::new(Self { bytes: 0, state: Mutex::new(State::Spans(spans)) })
+    }
+
+    /// Where a worker of a node listens, whose values are to be read.
+    pub(super) fn introduce(&self, peer: u128, address: SocketAddr) {
+        if let Some(spans) = self.spans() {
+            spans.introduce(peer, address);
+        }
+    }
+
     /// Gives the store up. What is in it stays until nobody views it.
     pub(crate) fn close(&self) {
         let state = std::mem::replace(&mut *self.lock(), State::Closed);
@@ -68,7 +86,7 @@ impl Values {
     pub(crate) fn usage(&self) -> Option<Usage> {
         match &*self.lock() {
             State::Open(opened) => Some(opened.store.usage()),
-            State::Unopened | State::Closed => None,
+            State::Unopened | State::Closed | State::Spans(_) => None,
         }
     }
 
@@ -81,19 +99,26 @@ impl Values {
         }
     }
 
-    /// The value that a worker has sent.
-    pub(super) fn receive(&self, body: Region, maker: u64) -> Value {
-        let has_names = rayline_store::names(&body).next().is_some();
-        let opened = has_names.then(|| self.opened()).flatten();
-        let adopted = opened.map(|opened| Adopted { _objects: opened.objects.adopt(&body, maker), opened });
-        Value { body, adopted }
+    /// The value that a worker has sent, who holds what it names until it is released, as `release` does.
+    pub(super) fn receive(&self, body: Region, maker: u64, release: impl FnOnce() -> Option<Release>) -> Value {
+        if rayline_store::names(&body).next().is_none() {
+            return Value { body, named: Named::Nothing };
+        }
+        let named = match (self.spans(), release()) {
+            (Some(spans), Some(release)) => Named::Spans { spans, _release: release },
+            _ => match self.opened() {
+                Some(opened) => Named::Objects(Adopted { _objects: opened.objects.adopt(&body, maker), opened }),
+                None => Named::Nothing,
+            },
+        };
+        Value { body, named }
     }
 
     /// Frees what a worker left that is dead, and of which no message is left.
     pub(super) fn sweep(&self, maker: u64) {
         let opened = match &*self.lock() {
             State::Open(opened) => opened.clone(),
-            State::Unopened | State::Closed => return,
+            State::Unopened | State::Closed | State::Spans(_) => return,
         };
         let objects = opened.objects.sweep(maker);
         if objects > 0 {
@@ -118,7 +143,14 @@ impl Values {
         }
         match &*state {
             State::Open(opened) => Some(opened.clone()),
-            State::Unopened | State::Closed => None,
+            State::Unopened | State::Closed | State::Spans(_) => None,
+        }
+    }
+
+    fn spans(&self) -> Option<Arc<Spans>> {
+        match &*self.lock() {
+            State::Spans(spans) => Some(spans.clone()),
+            State::Unopened | State::Open(_) | State::Closed => None,
         }
     }
 
@@ -129,10 +161,16 @@ impl Values {
 
 impl Carrier for Values {
     fn export(&self, buffer: &Buf<u8>) -> Option<Name> {
+        if let Some(spans) = self.spans() {
+            return spans.export(buffer);
+        }
         named(self.opened()?.objects.export(buffer), buffer)
     }
 
     fn import(&self, name: &[u8]) -> Result<Buf<u8>, ImportError> {
+        if let Some(spans) = self.spans() {
+            return spans.import(name);
+        }
         self.opened().ok_or(ImportError::Gone)?.objects.import(name)
     }
 }
@@ -184,8 +222,32 @@ pub(super) fn named(name: Result<Option<Name>, StoreError>, buffer: &Buf<u8>) ->
 /// A value as a worker sent it.
 pub(crate) struct Value {
     body: Region,
-    /// Where it names objects.
-    adopted: Option<Adopted>,
+    named: Named,
+}
+
+/// What a value names.
+enum Named {
+    Nothing,
+    /// Objects of the driver's store.
+    Objects(Adopted),
+    /// Memory of its worker, which is let go with the value.
+    Spans {
+        spans: Arc<Spans>,
+        _release: Release,
+    },
+}
+
+/// Has a worker let go what an answer of it names.
+pub(super) struct Release {
+    pub(super) socket: Arc<Socket>,
+    pub(super) call: u64,
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        // A worker that is gone holds nothing.
+        let _ = self.socket.send(Header::new(Kind::Release, self.call), [&[], &[]], Haste::Now);
+    }
 }
 
 /// The objects that a value names, until it is decoded and its buffers keep them.
@@ -205,8 +267,13 @@ pub(crate) enum Unread {
 impl Value {
     /// The value as it came. Only of a worker that has no store, so that it names nothing.
     pub(super) fn into_body(self) -> Region {
-        debug_assert!(self.adopted.is_none(), "what it names goes with it");
+        debug_assert!(matches!(self.named, Named::Nothing), "what it names goes with it");
         self.body
+    }
+
+    /// Whether a part of it has yet to be read from its worker.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        matches!(self.named, Named::Spans { .. })
     }
 
     /// The value. Its large buffers are views of shared memory.
@@ -214,9 +281,10 @@ impl Value {
     /// # Errors
     /// [`Unread`], each variant.
     pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Unread> {
-        let value = match &self.adopted {
-            Some(adopted) => decode_with(&self.body, adopted),
-            None => decode(&self.body),
+        let value = match &self.named {
+            Named::Nothing => decode(&self.body),
+            Named::Objects(adopted) => decode_with(&self.body, adopted),
+            Named::Spans { spans, .. } => decode_with(&self.body, &**spans),
         };
         value.map_err(|error| match error {
             error @ (CodecError::Import(ImportError::Gone | ImportError::Unavailable { .. })

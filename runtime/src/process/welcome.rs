@@ -10,17 +10,27 @@ use rayline_store::decode;
 use rayline_transport::tcp::Stream;
 use std::sync::Arc;
 
-/// Hears who calls, sets it up, and gives the lane to it. `None` where that is no worker.
-pub(crate) fn welcome(stream: Stream, hello: &Hello) -> Option<(Joined, Arc<Lane>)> {
-    let socket = Socket::start(stream).ok()?;
-    let joined = socket.read_first().filter(|(header, _)| header.kind == Kind::Joined);
-    let Some(joined) = joined.and_then(|(_, body)| decode::<Joined>(&body).ok()) else {
-        socket.close();
-        return None;
-    };
-    // Their bytes are sent: no memory is shared with another node.
-    let values = Values::new(0);
-    let lane = Lane::new(Outlet::Socket(socket.clone()), End::Socket(socket), 0, values);
-    lane.greet(&Hello { cpus: joined.cpus, object_store_bytes: 0, ..hello.clone() });
-    Some((joined, lane))
+/// Who welcomes workers.
+#[derive(Clone)]
+pub(crate) struct Greeter {
+    pub(crate) hello: Hello,
+    /// What they read of this process, and this of them.
+    pub(crate) values: Arc<Values>,
+}
+
+impl Greeter {
+    /// Hears who calls, sets it up, and gives the lane to it. `None` where that is no worker.
+    pub(crate) fn welcome(&self, stream: Stream) -> Option<(Joined, Arc<Lane>)> {
+        let socket = Socket::start(stream).ok()?;
+        let joined = socket.read_first().filter(|(header, _)| header.kind == Kind::Joined);
+        let Some(joined) = joined.and_then(|(_, body)| decode::<Joined>(&body).ok()) else {
+            socket.close();
+            return None;
+        };
+        self.values.introduce(joined.peer, joined.address);
+        let lane = Lane::new(Outlet::Socket(socket.clone()), End::Socket(socket), 0, self.values.clone());
+        // No memory is shared with another node.
+        lane.greet(&Hello { cpus: joined.cpus, object_store_bytes: 0, ..self.hello.clone() });
+        Some((joined, lane))
+    }
 }

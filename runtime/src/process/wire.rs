@@ -35,6 +35,8 @@ pub(super) enum Kind {
     Method = 6,
     /// To a worker: end a life, which the body names.
     Stop = 7,
+    /// To a worker: what the answer to the call names has been read, or won't be.
+    Release = 8,
     /// From a worker on a node, first of all: [`Joined`](super::node_reader::Joined), encoded.
     Joined = 15,
     /// From a worker: the call's value is the body.
@@ -53,9 +55,9 @@ pub(super) enum Kind {
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        use Kind::{Cancel, Create, Dismiss, Hello, Method, Run, Stop, Threads};
+        use Kind::{Cancel, Create, Dismiss, Hello, Method, Release, Run, Stop, Threads};
         use Kind::{Died, Failed, Joined, LifeEnded, NotBegun, Saved, Value};
-        const TO_WORKERS: [Kind; 8] = [Hello, Run, Cancel, Dismiss, Threads, Create, Method, Stop];
+        const TO_WORKERS: [Kind; 9] = [Hello, Run, Cancel, Dismiss, Threads, Create, Method, Stop, Release];
         const FROM_WORKERS: [Kind; 7] = [Joined, Value, Failed, Died, NotBegun, LifeEnded, Saved];
         TO_WORKERS.into_iter().chain(FROM_WORKERS).find(|kind| *kind as u8 == byte)
     }

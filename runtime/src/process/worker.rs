@@ -1,5 +1,6 @@
 //! A worker process: runs what its driver sends, until the driver closes the ring or is gone.
 
+use super::held::Held;
 use super::lane::Given;
 use super::lent::Upstream;
 use super::lives::Actors;
@@ -78,6 +79,7 @@ pub(super) struct Worker {
     pub(super) upstream: OnceLock<Upstream>,
     running: Mutex<HashMap<u64, Arc<Cancellation>>>,
     pub(super) actors: Actors,
+    pub(super) held: Held,
 }
 
 /// What a message leaves to be done.
@@ -99,6 +101,7 @@ impl Worker {
             upstream: OnceLock::new(),
             running: Mutex::default(),
             actors: Actors::default(),
+            held: Held::default(),
         })
     }
 
@@ -137,9 +140,10 @@ impl Worker {
             Kind::Cancel => self.cancel(header.call),
             Kind::Threads => runtime::control().set_executors(header.function),
             Kind::Dismiss => return Ok(Told::End),
-            Kind::Create => self.create(header, &body),
+            Kind::Create => self.create(header, body),
             Kind::Method => self.call_method(header, &body),
             Kind::Stop => self.stop_actor(&body),
+            Kind::Release => self.held.release(header.call),
             Kind::Joined | Kind::Value | Kind::Failed | Kind::Died | Kind::NotBegun | Kind::LifeEnded | Kind::Saved => {
                 return Err("the driver sent an answer".into());
             }
@@ -173,7 +177,12 @@ impl Worker {
         let haste = if running.len() < FEW { Haste::Now } else { Haste::Soon };
         drop(running);
         let (header, body) = match answer {
-            Answer::Value(value) => (Header::new(Kind::Value, call), value),
+            Answer::Value(value) => {
+                if let Some(Upstream::Spans(_)) = self.upstream.get() {
+                    self.held.keep(call, &value);
+                }
+                (Header::new(Kind::Value, call), value)
+            }
             Answer::Failed { error, retryable } => {
                 let error = encode(&error).expect("an error is names, numbers and words");
                 (Header { flag: retryable, ..Header::new(Kind::Failed, call) }, error)

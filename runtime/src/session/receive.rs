@@ -1,7 +1,7 @@
 //! What comes from the cluster, on a thread of its own.
 
 use crate::control::Arrival;
-use crate::process::{Hello, welcome};
+use crate::process::Greeter;
 use rayline_core::ids::NodeId;
 use rayline_transport::Event;
 use rayline_transport::tcp::Stream;
@@ -48,14 +48,14 @@ impl Ends {
 /// Hands on what comes, until the endpoint is closed.
 pub(crate) fn receive(
     mut events: Receiver<Event>,
-    hello: &Hello,
+    greeter: &Greeter,
     ends: &Arc<Ends>,
     tell: impl Fn(Arrival) + Clone + Send + 'static,
 ) {
     while let Some(event) = events.blocking_recv() {
         match event {
             Event::Frame { peer, bytes } => tell(Arrival::Frame(peer, bytes)),
-            Event::Stream { stream, .. } => attend(stream, hello, ends, tell.clone()),
+            Event::Stream { stream, .. } => attend(stream, greeter, ends, tell.clone()),
             Event::Up { peer, incarnation } => tell(Arrival::Up(peer, incarnation)),
             Event::Down { peer, error } => tell(Arrival::Down(peer, error)),
             other => debug!(?other, "an event of no concern"),
@@ -64,10 +64,10 @@ pub(crate) fn receive(
 }
 
 /// Attends a worker, on a thread of its own.
-fn attend(stream: Stream, hello: &Hello, ends: &Arc<Ends>, tell: impl Fn(Arrival) + Send + 'static) {
-    let (hello, ends) = (hello.clone(), ends.clone());
+fn attend(stream: Stream, greeter: &Greeter, ends: &Arc<Ends>, tell: impl Fn(Arrival) + Send + 'static) {
+    let (greeter, ends) = (greeter.clone(), ends.clone());
     let attend = move || {
-        let Some((joined, lane)) = welcome(stream, &hello) else { return };
+        let Some((joined, lane)) = greeter.welcome(stream) else { return };
         tell(Arrival::Worker(joined, lane.clone()));
         lane.attend(|| ends.wait(joined.peer, joined.node));
         tell(Arrival::WorkerGone(joined, lane));

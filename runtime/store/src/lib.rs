@@ -38,6 +38,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("buffers travel as they lie in memory, and that must be little endian");
 
+mod bequest;
 mod buf;
 mod codec;
 mod element;
@@ -48,6 +49,7 @@ pub mod shm;
 mod sync;
 mod tensor;
 
+pub use bequest::{Bequest, WeakBuf};
 pub use buf::{Buf, ViewError};
 pub use codec::{
     Carrier, CodecError, ImportError, LEVELS_MAX, NAME_BYTES_MAX, NAMED_BYTES_MIN, Name, Names, Plan, decode,

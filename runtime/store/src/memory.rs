@@ -1,5 +1,6 @@
 //! Memory that regions and buffers share.
 
+use crate::bequest::Bequest;
 use std::any::Any;
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -12,14 +13,36 @@ pub(crate) type Keep = Option<Arc<Memory>>;
 /// Memory that regions and buffers view: what owns it (a vector, a mapping), and where else the same bytes are.
 ///
 /// Invariant (MEM-1): the `len` bytes from `start` on are initialized, and neither change nor move, as long as a region
-/// or buffer has this.
-pub(crate) struct Memory<O: ?Sized = dyn Any + Send + Sync> {
+/// or buffer has this, or a [`Bequest`] of it is left.
+pub(crate) struct Memory<O: Owner + ?Sized = dyn Owner> {
     start: NonNull<u8>,
     len: usize,
     /// Allocated with the first, as most memory never has one.
-    twins: OnceLock<Box<Mutex<Vec<Twin>>>>,
+    beside: OnceLock<Box<Beside>>,
     owner: O,
 }
+
+/// What keeps memory where it is.
+pub(crate) trait Owner: Send + Sync {
+    /// The owner itself, to keep the memory elsewhere; nothing the second time.
+    fn move_out(&mut self) -> Option<Box<dyn Any + Send + Sync>>;
+    /// To find out what it is.
+    fn as_any_mut(&mut self) -> Option<&mut dyn Any>;
+}
+
+/// An owner that can be moved out.
+pub(crate) struct Held<O>(Option<O>);
+
+/// What has come to memory since it was made.
+#[derive(Default)]
+struct Beside {
+    twins: Mutex<Vec<Twin>>,
+    heir: OnceLock<Arc<Heir>>,
+    hung: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
+}
+
+/// Who has the owner of memory once its last region or buffer is gone.
+pub(crate) type Heir = OnceLock<Box<dyn Any + Send + Sync>>;
 
 /// The same bytes as a part of memory, in a place that another process sees.
 pub(crate) struct Twin {
@@ -31,15 +54,15 @@ pub(crate) struct Twin {
 
 // SAFETY: by MEM-1 the bytes are never written while anybody can read them, so threads may share them; what else is in
 // it is `Send` and `Sync`.
-unsafe impl<O: ?Sized + Send + Sync> Send for Memory<O> {}
+unsafe impl<O: Owner + ?Sized> Send for Memory<O> {}
 // SAFETY: as above.
-unsafe impl<O: ?Sized + Send + Sync> Sync for Memory<O> {}
+unsafe impl<O: Owner + ?Sized> Sync for Memory<O> {}
 
-impl<O> Memory<O> {
+impl<O: Any + Send + Sync> Memory<Held<O>> {
     /// # Safety
-    /// MEM-1, with `owner` as what keeps the bytes where they are.
+    /// MEM-1, with `owner` as what keeps the bytes where they are, also when it is moved.
     pub(crate) unsafe fn new(start: NonNull<u8>, len: usize, owner: O) -> Self {
-        Self { start, len, twins: OnceLock::new(), owner }
+        Self { start, len, beside: OnceLock::new(), owner: Held(Some(owner)) }
     }
 }
 
@@ -62,12 +85,49 @@ impl Memory {
     /// The twins of its parts, of all kinds. Who makes one holds the lock meanwhile, so that another waits for it.
     pub(crate) fn twins(&self) -> MutexGuard<'_, Vec<Twin>> {
         // A twin that wasn't finished is no twin.
-        self.twins.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner)
+        self.beside().twins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The owner, if it is an `O`.
+    /// What hangs on it, and goes with the last region or buffer.
+    pub(crate) fn hung(&self) -> MutexGuard<'_, Vec<Arc<dyn Any + Send + Sync>>> {
+        self.beside().hung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A way to the bytes that outlives the last region or buffer.
+    pub(crate) fn bequeath(&self) -> Bequest {
+        Bequest::new(self.start, self.len, self.beside().heir.get_or_init(Arc::default).clone())
+    }
+
+    fn beside(&self) -> &Beside {
+        self.beside.get_or_init(Box::default)
+    }
+
+    /// The owner, if it is an `O` and nobody else is to have it.
     pub(crate) fn owner_mut<O: Any>(&mut self) -> Option<&mut O> {
-        self.owner.downcast_mut()
+        let is_bequeathed = self.beside.get().is_some_and(|beside| beside.heir.get().is_some());
+        if is_bequeathed { None } else { self.owner.as_any_mut()?.downcast_mut() }
+    }
+}
+
+impl<O: Owner + ?Sized> Drop for Memory<O> {
+    fn drop(&mut self) {
+        // Before what hangs on it is dropped, which may have readers until they are done.
+        if let Some(heir) = self.beside.get().and_then(|beside| beside.heir.get())
+            && let Some(owner) = self.owner.move_out()
+        {
+            // It is empty: an owner is moved out once.
+            let _ = heir.set(owner);
+        }
+    }
+}
+
+impl<O: Any + Send + Sync> Owner for Held<O> {
+    fn move_out(&mut self) -> Option<Box<dyn Any + Send + Sync>> {
+        Some(Box::new(self.0.take()?))
+    }
+
+    fn as_any_mut(&mut self) -> Option<&mut dyn Any> {
+        self.0.as_mut().map(|owner| owner as &mut dyn Any)
     }
 }
 

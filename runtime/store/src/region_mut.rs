@@ -46,6 +46,12 @@ impl DerefMut for RegionMut {
     }
 }
 
+impl AsMut<[u8]> for RegionMut {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self
+    }
+}
+
 impl fmt::Debug for RegionMut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RegionMut({} bytes at {:p})", self.len, self.as_ptr())

@@ -3,6 +3,7 @@
 mod chunks;
 mod extent;
 mod memory;
+mod owned;
 mod registry;
 
 pub(crate) use self::chunks::Claim;
@@ -12,6 +13,7 @@ pub use self::{
     chunks::{CHUNK_BYTES, chunk_count},
     extent::Extent,
     memory::{Access, Backing, Memfd, Memory},
+    owned::{Landing, Published},
     registry::{Regions, Registration},
 };
 

@@ -72,6 +72,11 @@ impl Regions {
         Registration { region, regions: self.clone() }
     }
 
+    /// How many regions are registered now.
+    pub fn registered(&self) -> usize {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// What lies under a span that some peer named.
     pub(crate) fn find(&self, span: RemoteSpan) -> Result<Arc<Span>, Denied> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
@@ -89,6 +94,11 @@ impl Registration {
     /// The region's key.
     pub fn key(&self) -> u64 {
         self.region.key
+    }
+
+    /// Whether it is registered there.
+    pub(super) fn is_of(&self, regions: &Arc<Regions>) -> bool {
+        Arc::ptr_eq(&self.regions, regions)
     }
 
     /// Lets peers read `len` bytes from byte `offset` on, which are written already and stay as they are until the

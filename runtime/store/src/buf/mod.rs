@@ -7,7 +7,7 @@ use crate::region::bounds;
 use crate::{Element, Region};
 use std::fmt;
 use std::mem;
-use std::ops::{Deref, RangeBounds};
+use std::ops::{Deref, Range, RangeBounds};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
@@ -149,6 +149,14 @@ impl<T: Element> Buf<T> {
         let all: *const [T] = &**self;
         let vec = Arc::get_mut(self.keep.as_mut()?)?.owner_mut::<Vec<T>>()?;
         ptr::eq(vec.as_slice(), all).then(|| mem::take(vec))
+    }
+}
+
+impl Buf<u8> {
+    /// The bytes of `memory` in `range`.
+    pub(crate) fn part_of(memory: Arc<Memory>, range: Range<usize>) -> Self {
+        let part = &memory.bytes()[range];
+        Self { start: NonNull::from(part).cast(), len: part.len(), keep: Some(memory) }
     }
 }
 
