@@ -7,8 +7,8 @@ use crate::time::Backoff;
 /// Bounds, and what happens at each. The defaults suit one machine to a few hundred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Node: requests that wait for resources, all pools together. Beyond it a request is refused with
-    /// [`Refusal::QueueFull`](crate::node::Refusal::QueueFull), and its owner asks again later.
+    /// Node: requests that wait for resources, all pools together, and as many revocable ones beside them. Beyond it one is
+    /// refused with [`Refusal::QueueFull`](crate::node::Refusal::QueueFull), and its owner asks again later.
     pub node_waiting_max: usize,
     /// Node: how often a waiting request may be overtaken by later ones that fit before it does. From then on what it
     /// needs of what becomes free is kept for it.

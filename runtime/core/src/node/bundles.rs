@@ -69,7 +69,7 @@ impl Node {
             let refusal = Refusal::Infeasible(infeasible);
             return out.push(Action::PrepareRefused { bundle, attempt, refusal });
         }
-        if self.waiting() >= self.limits.node_waiting_max {
+        if self.is_full(false) {
             return out.push(Action::PrepareRefused { bundle, attempt, refusal: Refusal::QueueFull });
         }
         self.bundles.insert(bundle, Bundle { attempt, phase: Phase::Waiting });

@@ -81,7 +81,7 @@ impl Node {
 
     fn check_bounds(&self) {
         let cpus = self.homes.len();
-        assert!(self.waiting() <= self.limits.node_waiting_max + cpus, "NODE-6: too many wait");
+        assert!(self.waiting() <= 2 * self.limits.node_waiting_max + cpus, "NODE-6: too many wait");
         assert!(self.returned.len() <= self.limits.node_tombstones_max, "NODE-6: too many bundles remembered");
         assert!(self.dead_owners.len() <= self.limits.dead_owners_max, "NODE-6: too many dead owners remembered");
         for (owner, finished) in &self.finished {

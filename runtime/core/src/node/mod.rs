@@ -202,10 +202,18 @@ impl Node {
                 _ => return Err(Refusal::BundleGone(bundle)),
             },
         }
-        if self.waiting() >= self.limits.node_waiting_max {
+        if self.is_full(ask.revocable) {
             return Err(Refusal::QueueFull);
         }
         Ok(())
+    }
+
+    /// Whether no other may wait. Those who take what is left over have a queue of their own: they wait for long, and must
+    /// not keep others out.
+    pub(super) fn is_full(&self, revocable: bool) -> bool {
+        let count = |pool: &Pool| if revocable { pool.revocable.len() } else { pool.firm.len() };
+        let bundled = self.bundles.values().filter_map(|bundle| bundle.phase.pool());
+        count(&self.own) + bundled.map(count).sum::<usize>() >= self.limits.node_waiting_max
     }
 
     fn cancel_request(&mut self, request: RequestId, out: &mut Out<Action>) {

@@ -272,7 +272,17 @@ impl Owner {
     }
 
     /// What a class asked where its bundle is no more is taken back; what it has queued fails with its group.
+    ///
+    /// That a group is broken says nothing where none of its nodes is dead: either it is an old word, about where the group
+    /// was before, or the node's death will be told; until then the node itself refuses.
     fn group_changed(&mut self, group: GroupId, place: Place, out: &mut Out<Action>) {
+        if place == Place::Broken
+            && let Some(Place::Ready(nodes)) = self.groups.get(&group)
+            && !nodes.iter().any(|node| self.dead_nodes.contains(node))
+        {
+            self.counters.stale += 1;
+            return;
+        }
         let in_group = |class: &Class| class.bundle().filter(|bundle| bundle.group == group);
         let classes = self.classes.iter().filter_map(|(id, class)| Some((*id, in_group(class)?)));
         for (id, bundle) in classes.collect::<Vec<_>>() {
