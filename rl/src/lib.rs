@@ -1,7 +1,10 @@
 //! Reinforcement learning on Rayline: environments, parallel simulators, learners.
 
 pub mod env;
+pub mod es;
 pub mod nn;
 pub mod ppo;
+mod state_file;
 
 pub use env::gym::gym;
+pub use state_file::CheckpointError;

@@ -90,7 +90,7 @@ impl RunningStats {
     }
 
     /// Whether lengths agree and the numbers are those of statistics: they may come from a file.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         let is_number = |value: &f64| value.is_finite();
         self.variance.len() == self.len()
             && self.mean.iter().all(is_number)

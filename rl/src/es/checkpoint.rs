@@ -1,0 +1,132 @@
+//! A learner's state on disk.
+//!
+//! A `safetensors` file: tensors under the names of [`PolicyNet::tensors`], Adam's moments under `adam.first.` and
+//! `adam.second.` and the same names, and everything else as JSON in the metadata, the statistics of the observations
+//! included. Weights are `[inputs, outputs]`, the transpose of PyTorch's.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EsConfig, EsError, EsLearner, EsPolicy, PolicyNet, PolicySpec};
+use crate::env::wrappers::RunningStats;
+use crate::state_file::{self, Kind, StateFile};
+
+const KIND: Kind = Kind { name: "rayline-es", version: 1 };
+/// Widest layer that is believed of a file: products of two widths stay far from overflow.
+const WIDTH_MAX: usize = 1 << 24;
+/// Prefixes of the three vectors that are laid out as the parameters are.
+const VECTORS: [&str; 3] = ["", "adam.first.", "adam.second."];
+
+/// Everything that a learner needs to continue as if it had never stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EsCheckpoint {
+    state: State,
+    /// Parameters, first and second moments.
+    vectors: [Vec<f32>; 3],
+}
+
+/// What is written as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct State {
+    config: EsConfig,
+    policy: PolicySpec,
+    obs_stats: RunningStats,
+    rounds: u64,
+    env_steps: u64,
+    adam_steps: u64,
+}
+
+impl EsCheckpoint {
+    /// Writes the checkpoint so that `path` holds either what it held before or all of the new state, even through a
+    /// crash or a power cut.
+    ///
+    /// # Errors
+    /// [`EsError::Checkpoint`] if the system refuses; `path` is then untouched.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), EsError> {
+        let layout = PolicyNet::new(self.state.policy.clone()).tensors();
+        let vectors: Vec<(&str, &[f32])> =
+            VECTORS.iter().zip(&self.vectors).map(|(prefix, vector)| (*prefix, vector.as_slice())).collect();
+        Ok(state_file::save(path.as_ref(), &state_file::encode(KIND, &self.state, &layout, &vectors))?)
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// [`EsError::Checkpoint`] if the file can't be read, is no checkpoint of evolution strategies or damaged.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, EsError> {
+        let path = path.as_ref();
+        let bytes = state_file::read(path)?;
+        let file = StateFile::open(path, &bytes, KIND)?;
+        let state: State = file.state()?;
+        let spec = &state.policy;
+        let widths = [spec.obs_dim, spec.head.outputs()].into_iter().chain(spec.hidden.iter().copied());
+        if let Some(width) = widths.into_iter().find(|width| !(1..=WIDTH_MAX).contains(width)) {
+            return Err(file.invalid(format!("its state describes a layer of width {width}")).into());
+        }
+        if state.obs_stats.len() != spec.obs_dim || !state.obs_stats.is_sound() {
+            return Err(file.invalid("its statistics of observations are damaged".to_owned()).into());
+        }
+        let layout = PolicyNet::new(spec.clone()).tensors();
+        let [parameters, first, second] = VECTORS.map(|prefix| file.vector(prefix, &layout));
+        let vectors = [parameters?, first?, second?];
+        Ok(Self { state, vectors })
+    }
+
+    /// Settings of the run.
+    pub fn config(&self) -> &EsConfig {
+        &self.state.config
+    }
+
+    /// Settings of the run, to change before resuming (more steps, say). The widths of the network stay those of
+    /// [`EsCheckpoint::policy_spec`].
+    pub fn config_mut(&mut self) -> &mut EsConfig {
+        &mut self.state.config
+    }
+
+    /// The network.
+    pub fn policy_spec(&self) -> &PolicySpec {
+        &self.state.policy
+    }
+
+    /// Flat parameters of the network.
+    pub fn parameters(&self) -> &[f32] {
+        &self.vectors[0]
+    }
+
+    /// The policy, to be played.
+    ///
+    /// # Errors
+    /// [`EsError::Config`] if the settings were changed to ones that can't work.
+    pub fn policy(&self) -> Result<EsPolicy, EsError> {
+        Ok(EsLearner::from_checkpoint(self.clone())?.policy())
+    }
+}
+
+impl EsLearner {
+    /// The state to save.
+    pub fn checkpoint(&self) -> EsCheckpoint {
+        let state = State {
+            config: self.config.clone(),
+            policy: self.net.spec().clone(),
+            obs_stats: self.obs_stats.clone(),
+            rounds: self.rounds,
+            env_steps: self.env_steps,
+            adam_steps: self.adam.steps,
+        };
+        EsCheckpoint { state, vectors: [&self.parameters, &self.adam.first, &self.adam.second].map(Vec::clone) }
+    }
+
+    /// A learner that continues from `checkpoint` bit for bit.
+    ///
+    /// # Errors
+    /// [`EsError::Config`] if the settings were changed to ones that can't work.
+    pub fn from_checkpoint(checkpoint: EsCheckpoint) -> Result<Self, EsError> {
+        let EsCheckpoint { state, vectors: [parameters, first, second] } = checkpoint;
+        let mut learner = Self::new(state.config, state.policy)?;
+        (learner.adam.first, learner.adam.second, learner.adam.steps) = (first, second, state.adam_steps);
+        (learner.parameters, learner.obs_stats) = (parameters, state.obs_stats);
+        (learner.rounds, learner.env_steps) = (state.rounds, state.env_steps);
+        Ok(learner)
+    }
+}
