@@ -149,18 +149,18 @@ impl Driver {
             return;
         }
         warn!("the head was started anew: actors and groups are lost, tasks go on");
-        for actor in self.actors.keys().copied().collect::<Vec<_>>() {
-            self.bury(actor, "the cluster's head was started anew".into(), false);
-        }
-        for group in self.groups.keys().copied().collect::<Vec<_>>() {
-            self.end_group(group, "the cluster's head was started anew".into());
-        }
         let Others::Cluster(staff) = &mut self.others else { return };
         let lost = staff.nodes();
         lost.iter().for_each(|node| staff.node_died(*node));
         staff.enlist_again();
         info!(nodes = lost.len(), "the nodes' lives have ended with the head");
         lost.into_iter().for_each(|node| self.tell_owner(owner::Event::NodeDied { node }));
+        for actor in self.actors.keys().copied().collect::<Vec<_>>() {
+            self.bury(actor, "the cluster's head was started anew".into(), false);
+        }
+        for group in self.groups.keys().copied().collect::<Vec<_>>() {
+            self.end_group(group, "the cluster's head was started anew".into());
+        }
     }
 
     fn disconnected(&mut self, peer: PeerId, error: &TransportError) {
