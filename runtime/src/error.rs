@@ -2,6 +2,8 @@
 
 mod told;
 
+pub(crate) use told::chain;
+
 use rayline_store::CodecError;
 use serde::{Deserialize, Serialize};
 use std::any::Any;

@@ -11,6 +11,7 @@ use super::binary::Binaries;
 use super::desk::Desk;
 use super::letter::{Address, Hire, Letter};
 use super::secret::Keys;
+use crate::error::chain;
 use crate::process::{LastLines, Posting, assign_worker, ended, forward};
 use rayline_core::ids::{NodeId, OwnerId};
 use rayline_store::encode;
@@ -212,15 +213,4 @@ impl Common {
         let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         opened.inspect_err(|error| warn!(%error, path = %path.display(), "no log for a worker")).ok()
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        words = format!("{words}: {source}");
-        next = source.source();
-    }
-    words
 }

@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Error {
 }
 
 /// The error's words and those of its sources, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

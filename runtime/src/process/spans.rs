@@ -12,10 +12,10 @@
 //! call is answered. Where the holder dies the read fails, within the transport's limits of time.
 
 use super::span_cache::SpanCache;
+use crate::error::chain;
 use rayline_store::{Bequest, Buf, Carrier, ImportError, Name, Region, RegionMut};
 use rayline_transport::tcp::Tcp;
 use rayline_transport::{PeerId, Published, Refusal, Regions, RemoteSpan, Transport, TransportError, read_blocking};
-use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -103,12 +103,6 @@ fn read_once(tcp: &Arc<Tcp>, Place { holder, span }: Place, len: usize) -> Resul
     read_blocking(&**tcp, holder, span, landing.extent())?;
     let revoked = TransportError::Revoked { peer: holder, span };
     landing.finish().map(RegionMut::seal).ok_or(revoked)
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &TransportError) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
-    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }
 
 impl Carrier for Spans {
