@@ -8,7 +8,7 @@ use rayline_store::{Carrier, Region};
 use std::any::TypeId;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// One task, by name.
 #[doc(hidden)]
@@ -40,7 +40,7 @@ pub struct ActorEntry {
 
 /// Prepares an actor in this process by its encoded arguments.
 #[doc(hidden)]
-pub type HostEncoded = fn(hosting: Hosting, args: &Region, carrier: &dyn Carrier) -> Result<Arc<dyn Hosted>>;
+pub type HostEncoded = fn(hosting: Hosting, args: &Region, carrier: &dyn Carrier) -> Result<Hosted>;
 
 /// An actor's method, by name.
 #[doc(hidden)]
@@ -56,7 +56,7 @@ pub struct MethodEntry {
 
 /// Sends an encoded call to the mailbox of an actor of this process.
 #[doc(hidden)]
-pub type CallEncoded = fn(actor: &Arc<dyn Hosted>, args: Region, reply: Reply);
+pub type CallEncoded = fn(actor: &Hosted, args: Region, reply: Reply);
 
 /// What an attempt on encoded arguments ends with.
 #[doc(hidden)]

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 /// An actor of any type, as the control thread knows it.
-pub(crate) trait Host: Send + Sync + 'static {
+pub(crate) trait Host: Any + Send + Sync {
     fn id(&self) -> ActorId;
     fn type_name(&self) -> &'static str;
     /// Begins a life: runs the constructor, and tells the controller how that went.
@@ -30,7 +30,6 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn stop(&self, incarnation: Incarnation);
     /// It is dead for good: calls fail from now on, for `cause`; where it `failed`, also for how it did.
     fn close(&self, cause: String, failed: bool);
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
 /// An actor of type `A`.
@@ -224,10 +223,6 @@ impl<A: Actor> Host for ActorCell<A> {
         self.state.stopping.store(true, Ordering::SeqCst);
         self.mailbox.stop();
     }
-
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
-    }
 }
 
 /// The job that runs a constructor.
@@ -304,5 +299,6 @@ pub(super) fn downcast<A: Actor>(host: Arc<dyn Host>, name: &str) -> Result<Body
     if let Some(proxy) = host.clone().apart() {
         return if proxy.is_of::<A>() { Ok(Body::Apart(proxy)) } else { Err(wrong()) };
     }
-    host.into_any().downcast::<ActorCell<A>>().map(Body::Here).map_err(|_| wrong())
+    let host: Arc<dyn Any + Send + Sync> = host;
+    host.downcast::<ActorCell<A>>().map(Body::Here).map_err(|_| wrong())
 }

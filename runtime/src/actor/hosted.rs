@@ -7,38 +7,17 @@ use crate::arg::ArgList;
 use crate::error::{Error, Result};
 use crate::process::Reply;
 use crate::task::Unwatched;
-use rayline_core::ids::{ActorId, Incarnation, LeaseId};
-use rayline_core::resources::Grant;
+use rayline_core::ids::ActorId;
 use rayline_exec::{AsyncMethod, BoxFuture, ByMut, ByRef, Method, Receiver};
 use rayline_store::{Carrier, Region, decode_with};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::sync::Arc;
 
 /// An actor of any type that its driver has had made here.
+#[derive(Clone)]
 #[doc(hidden)]
-pub trait Hosted: Send + Sync + 'static {
-    /// Begins its life.
-    #[doc(hidden)]
-    fn begin(self: Arc<Self>, life: Beginning);
-    /// Ends its life, after the method that runs.
-    #[doc(hidden)]
-    fn end(&self, incarnation: u32);
-    /// What has not begun, will not.
-    #[doc(hidden)]
-    fn abandon(&self);
-    #[doc(hidden)]
-    fn as_any(&self) -> &dyn Any;
-}
-
-/// What a life is given.
-#[doc(hidden)]
-pub struct Beginning {
-    pub(crate) incarnation: Incarnation,
-    pub(crate) lease: LeaseId,
-    pub(crate) grant: Grant,
-}
+pub struct Hosted(pub(crate) Arc<dyn Host>);
 
 /// How an actor is to be made.
 #[doc(hidden)]
@@ -48,24 +27,6 @@ pub struct Hosting {
     /// Its last checkpoint.
     pub(crate) saved: Option<Vec<u8>>,
     pub(crate) witness: Box<dyn Witness>,
-}
-
-impl<A: Actor> Hosted for ActorCell<A> {
-    fn begin(self: Arc<Self>, life: Beginning) {
-        self.start(life.incarnation, life.lease, life.grant);
-    }
-
-    fn end(&self, incarnation: u32) {
-        self.stop(Incarnation(incarnation));
-    }
-
-    fn abandon(&self) {
-        self.close("its life has ended".into(), false);
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 /// Prepares an actor whose constructor is `new`.
@@ -78,19 +39,19 @@ pub fn host<A: Actor, T: ArgList + Clone + Sync>(
     args: &Region,
     carrier: &dyn Carrier,
     new: fn(T) -> Result<A>,
-) -> Result<Arc<dyn Hosted>> {
+) -> Result<Hosted> {
     let args: T = decode_with(args, carrier).map_err(|error| Error::codec(A::TYPE, "arguments", error))?;
     let make = Box::new(move || new(args.clone()));
-    Ok(ActorCell::hosted(hosting, make)?)
+    Ok(Hosted(ActorCell::hosted(hosting, make)?))
 }
 
-fn cell<A: Actor>(actor: &Arc<dyn Hosted>) -> Option<&ActorCell<A>> {
-    actor.as_any().downcast_ref()
+fn cell<A: Actor>(Hosted(host): &Hosted) -> Option<&ActorCell<A>> {
+    (&**host as &dyn Any).downcast_ref()
 }
 
 /// Sends an encoded call of a method by `&mut self`.
 #[doc(hidden)]
-pub fn call_mut<M: MutMethod>(actor: &Arc<dyn Hosted>, args: Region, reply: Reply) {
+pub fn call_mut<M: MutMethod>(actor: &Hosted, args: Region, reply: Reply) {
     if let Some(cell) = cell::<M::Actor>(actor) {
         drop(cell.mailbox().send((), Encoded::<M> { args, reply, method: std::marker::PhantomData }));
     }
@@ -98,7 +59,7 @@ pub fn call_mut<M: MutMethod>(actor: &Arc<dyn Hosted>, args: Region, reply: Repl
 
 /// Sends an encoded call of a method by `&self`.
 #[doc(hidden)]
-pub fn call_ref<M: RefMethod>(actor: &Arc<dyn Hosted>, args: Region, reply: Reply) {
+pub fn call_ref<M: RefMethod>(actor: &Hosted, args: Region, reply: Reply) {
     if let Some(cell) = cell::<M::Actor>(actor) {
         drop(cell.mailbox().send((), EncodedRef::<M> { args, reply, method: std::marker::PhantomData }));
     }
@@ -106,7 +67,7 @@ pub fn call_ref<M: RefMethod>(actor: &Arc<dyn Hosted>, args: Region, reply: Repl
 
 /// Sends an encoded call of an asynchronous method by `&mut self`.
 #[doc(hidden)]
-pub fn call_async_mut<M: AsyncMutMethod>(actor: &Arc<dyn Hosted>, args: Region, reply: Reply) {
+pub fn call_async_mut<M: AsyncMutMethod>(actor: &Hosted, args: Region, reply: Reply) {
     if let Some(cell) = cell::<M::Actor>(actor) {
         drop(cell.mailbox().send_async((), EncodedAsyncMut::<M> { args, reply, method: std::marker::PhantomData }));
     }
@@ -114,7 +75,7 @@ pub fn call_async_mut<M: AsyncMutMethod>(actor: &Arc<dyn Hosted>, args: Region, 
 
 /// Sends an encoded call of an asynchronous method by `&self`.
 #[doc(hidden)]
-pub fn call_async_ref<M: AsyncRefMethod>(actor: &Arc<dyn Hosted>, args: Region, reply: Reply) {
+pub fn call_async_ref<M: AsyncRefMethod>(actor: &Hosted, args: Region, reply: Reply) {
     if let Some(cell) = cell::<M::Actor>(actor) {
         drop(cell.mailbox().send_async((), EncodedAsyncRef::<M> { args, reply, method: std::marker::PhantomData }));
     }
@@ -139,12 +100,6 @@ fn decoded<T: DeserializeOwned>(name: &'static str, args: &Region, reply: &Reply
     decode_with(args, &reply.carrier()).map_err(|error| Error::codec(name, "arguments", error))
 }
 
-/// Answers a call.
-fn answer<T: Serialize>(name: &'static str, reply: Reply, result: Result<T>) -> Unwatched {
-    reply.answer(name, result);
-    Unwatched
-}
-
 impl<M: MutMethod> Method<Life<M::Actor>, ()> for Encoded<M> {
     type Receiver = ByMut;
     type Outcome = Unwatched;
@@ -152,13 +107,10 @@ impl<M: MutMethod> Method<Life<M::Actor>, ()> for Encoded<M> {
 
     fn call(self, life: &mut Life<M::Actor>, (): ()) -> Unwatched {
         let Self { args, mut reply, .. } = self;
-        match decoded(M::NAME, &args, &reply) {
-            Ok(args) => {
-                let result = reply.watch(M::NAME, || run_mut::<M>(life, args));
-                reply.answer_and_save(M::NAME, result, life.unsent())
-            }
-            Err(error) => answer::<()>(M::NAME, reply, Err(error)),
-        }
+        let result = decoded(M::NAME, &args, &reply);
+        let result = result.and_then(|args| reply.watch(M::NAME, || run_mut::<M>(life, args)));
+        reply.answer_and_save(M::NAME, result, life.unsent());
+        Unwatched
     }
 }
 
@@ -169,13 +121,10 @@ impl<M: RefMethod> Method<Life<M::Actor>, ()> for EncodedRef<M> {
 
     fn call(self, life: &Life<M::Actor>, (): ()) -> Unwatched {
         let Self { args, mut reply, .. } = self;
-        match decoded(M::NAME, &args, &reply) {
-            Ok(args) => {
-                let result = reply.watch(M::NAME, || run_ref::<M>(life, args));
-                answer(M::NAME, reply, result)
-            }
-            Err(error) => answer::<()>(M::NAME, reply, Err(error)),
-        }
+        let result = decoded(M::NAME, &args, &reply);
+        let result = result.and_then(|args| reply.watch(M::NAME, || run_ref::<M>(life, args)));
+        reply.answer(M::NAME, result);
+        Unwatched
     }
 }
 
@@ -187,13 +136,12 @@ impl<M: AsyncMutMethod> AsyncMethod<Life<M::Actor>, ()> for EncodedAsyncMut<M> {
     fn call<'a>(self, life: <ByMut as Receiver>::Of<'a, Life<M::Actor>>, (): ()) -> BoxFuture<'a, Unwatched> {
         let Self { args, mut reply, .. } = self;
         Box::pin(async move {
-            match decoded(M::NAME, &args, &reply) {
-                Ok(args) => {
-                    let result = reply.watch_async(M::NAME, run_async_mut::<M>(life, args)).await;
-                    reply.answer_and_save(M::NAME, result, life.unsent())
-                }
-                Err(error) => answer::<()>(M::NAME, reply, Err(error)),
-            }
+            let result = match decoded(M::NAME, &args, &reply) {
+                Ok(args) => reply.watch_async(M::NAME, run_async_mut::<M>(life, args)).await,
+                Err(error) => Err(error),
+            };
+            reply.answer_and_save(M::NAME, result, life.unsent());
+            Unwatched
         })
     }
 }
@@ -206,13 +154,12 @@ impl<M: AsyncRefMethod> AsyncMethod<Life<M::Actor>, ()> for EncodedAsyncRef<M> {
     fn call<'a>(self, life: <ByRef as Receiver>::Of<'a, Life<M::Actor>>, (): ()) -> BoxFuture<'a, Unwatched> {
         let Self { args, mut reply, .. } = self;
         Box::pin(async move {
-            match decoded(M::NAME, &args, &reply) {
-                Ok(args) => {
-                    let result = reply.watch_async(M::NAME, run_async_ref::<M>(life, args)).await;
-                    answer(M::NAME, reply, result)
-                }
-                Err(error) => answer::<()>(M::NAME, reply, Err(error)),
-            }
+            let result = match decoded(M::NAME, &args, &reply) {
+                Ok(args) => reply.watch_async(M::NAME, run_async_ref::<M>(life, args)).await,
+                Err(error) => Err(error),
+            };
+            reply.answer(M::NAME, result);
+            Unwatched
         })
     }
 }

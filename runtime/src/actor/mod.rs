@@ -14,7 +14,6 @@ pub use call::{
 pub use checkpoint::{Checkpoint, CheckpointOps};
 pub use create::{Create, Named, create};
 pub(crate) use host::{ActorCell, Death, Host, Witness};
-pub(crate) use hosted::Beginning;
 pub use hosted::{Hosted, Hosting, call_async_mut, call_async_ref, call_mut, call_ref, host};
 pub(crate) use proxy::Proxy;
 

@@ -251,10 +251,6 @@ impl Host for Proxy {
         }
         undone.into_iter().for_each(|(_, call)| call.answered(Answered::NotBegun));
     }
-
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
-    }
 }
 
 /// The mailbox of a proxy runs no code of the user's, which alone could fail.

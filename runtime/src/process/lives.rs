@@ -3,7 +3,7 @@
 use super::lent::Upstream;
 use super::wire::{Haste, Header, Kind};
 use super::worker::Worker;
-use crate::actor::{Beginning, Hosted, Hosting, Witness};
+use crate::actor::{Hosted, Hosting, Witness};
 use crate::error::Error;
 use crate::process::Reply;
 use crate::registry::{self, Answer, FunctionId};
@@ -58,7 +58,7 @@ pub(super) struct Actors {
 
 struct Entry {
     incarnation: Incarnation,
-    hosted: Arc<dyn Hosted>,
+    hosted: Hosted,
     /// Whether it holds CPUs, and has a thread for them.
     has_thread: bool,
 }
@@ -91,7 +91,7 @@ impl Actors {
         at.is_some_and(|at| awaited.swap_remove(at).1)
     }
 
-    fn find(&self, life: LifeId) -> Option<Arc<dyn Hosted>> {
+    fn find(&self, life: LifeId) -> Option<Hosted> {
         let lives = self.lock();
         lives.get(&life.actor).filter(|entry| entry.incarnation == life.incarnation).map(|entry| entry.hosted.clone())
     }
@@ -164,7 +164,7 @@ impl Worker {
         if let Some(earlier) = self.actors.lock().insert(id.actor, entry) {
             earlier.end();
         }
-        hosted.begin(Beginning { incarnation, lease, grant });
+        hosted.0.start(incarnation, lease, grant);
         Ok(())
     }
 
@@ -198,7 +198,7 @@ impl Worker {
 
     fn stop_life(&self, life: LifeId) {
         if let Some(hosted) = self.actors.find(life) {
-            hosted.end(life.incarnation.0);
+            hosted.0.stop(life.incarnation);
         }
     }
 }
@@ -220,14 +220,15 @@ impl Entry {
 }
 
 /// Ends what a life has left in its mailbox.
-struct Abandon(Arc<dyn Hosted>);
+struct Abandon(Hosted);
 
 impl Function<()> for Abandon {
     type Outcome = Unwatched;
     const NAME: &'static str = "end of an actor's life";
 
     fn call(self, (): ()) -> Unwatched {
-        self.0.abandon();
+        let Self(Hosted(host)) = self;
+        host.close("its life has ended".into(), false);
         Unwatched
     }
 }

@@ -5,7 +5,6 @@ use super::lives::LifeId;
 use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::registry::Answer;
-use crate::task::Unwatched;
 use rayline_core::ids::{ActorId, Incarnation};
 use rayline_store::{Carrier, Region, encode_with};
 use serde::Serialize;
@@ -43,13 +42,12 @@ impl Reply {
         name: &'static str,
         result: Result<T>,
         saved: Option<(ActorId, Incarnation, Region)>,
-    ) -> Unwatched {
+    ) {
         let worker = self.worker.clone();
         self.answer(name, result);
         if let Some((actor, incarnation, saved)) = saved {
             worker.save(LifeId { actor, incarnation }, &saved);
         }
-        Unwatched
     }
 
     /// Answers with a method's result.
