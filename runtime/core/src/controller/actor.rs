@@ -1,5 +1,6 @@
 //! An actor's lives.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -10,7 +11,7 @@ use super::{Controller, Wake};
 use crate::ids::{ActorId, GroupId, Incarnation, LeaseId, NodeId, OwnerId, RequestId};
 use crate::node::Refusal;
 use crate::out::Out;
-use crate::resources::Grant;
+use crate::resources::{Demand, Grant};
 use crate::time::Time;
 
 /// The record of an actor.
@@ -69,13 +70,7 @@ impl Actor {
     }
 
     pub(super) fn seat(&self) -> Option<&Seat> {
-        match &self.life {
-            Life::Requested { seat, .. }
-            | Life::Starting { seat, .. }
-            | Life::Alive { seat, .. }
-            | Life::Stopping { seat, .. } => Some(seat),
-            Life::Unplaced | Life::Resting { .. } | Life::Dead { .. } => None,
-        }
+        self.life.seat()
     }
 
     pub(super) fn lease(&self) -> Option<LeaseId> {
@@ -156,22 +151,28 @@ impl Controller {
         out.push(Action::ActorFound { request, actor: self.names.get(name).copied() });
     }
 
-    /// Asks a node for an actor's lease, or leaves it unplaced where none has room. Returns whether one was asked.
-    /// How many actors have a place on a node. Where there is but one node it doesn't matter.
-    fn residents(&self, node: NodeId) -> usize {
-        if self.nodes.len() < 2 {
-            return 0;
-        }
-        let seats = self.actors.values().filter_map(|actor| actor.life.seat());
-        seats.filter(|seat| seat.node == node).count()
+    /// How many actors have a place on each node.
+    fn residents(&self) -> BTreeMap<NodeId, usize> {
+        let mut residents = BTreeMap::new();
+        self.actors.values().filter_map(Actor::seat).for_each(|seat| *residents.entry(seat.node).or_default() += 1);
+        residents
     }
 
+    /// The node for an actor outside of groups, if one has room. Who else is there matters to one without CPUs of its own
+    /// alone, and only among several nodes.
+    fn free_node(&self, demand: &Demand) -> Option<NodeId> {
+        let matter = demand.cpu().is_zero() && self.nodes.len() > 1;
+        let residents = if matter { self.residents() } else { BTreeMap::new() };
+        plan::single(demand, &self.nodes, |node| residents.get(&node).copied().unwrap_or(0))
+    }
+
+    /// Asks a node for an actor's lease, or leaves it unplaced where none has room. Returns whether one was asked.
     pub(super) fn place(&mut self, id: ActorId, out: &mut Out<Action>) -> bool {
         let spec = &self.actors[&id].spec;
         let (demand, bundle) = (spec.demand.clone(), spec.bundle);
         let node = match bundle {
             Some(bundle) => self.bundle_node(bundle),
-            None => plan::single(&demand, &self.nodes, |node| self.residents(node)),
+            None => self.free_node(&demand),
         };
         let actor = self.actors.get_mut(&id).expect("it is being placed");
         let Some(node) = node else {
