@@ -13,14 +13,15 @@ use crate::task::Unwatched;
 use rayline_core::controller::{ActorEnd, Event};
 use rayline_core::ids::Incarnation;
 use rayline_exec::{ByMut, Method, Named, Promise};
-use rayline_store::{encode, encode_with};
+use rayline_store::{Region, encode, encode_with};
 use std::any::Any;
 use std::sync::Arc;
 
 /// One life, as the mailbox knows it.
 pub(crate) struct Link {
     pub(super) proxy: Arc<Proxy>,
-    pub(super) life: LifeId,
+    /// Its id, encoded: it goes with each call.
+    pub(super) to: Region,
     pub(super) lane: Arc<Lane>,
 }
 
@@ -69,24 +70,20 @@ impl<T: Data, S: Slots<Args: ArgList>> Method<Link, S> for Forward<T> {
             }
         };
         match packed {
-            Ok(args) => link.send(Box::new(Call {
-                promise,
-                name,
-                packed: Arc::new(Packed { function, args, is_isolated: false }),
-                is_exclusive: self.is_exclusive,
-                proxy: link.proxy.clone(),
-                order: link.proxy.next_order(),
-            })),
+            Ok(args) => {
+                let call = Call {
+                    promise,
+                    name,
+                    packed: Arc::new(Packed { function, args, is_isolated: false }),
+                    is_exclusive: self.is_exclusive,
+                    proxy: link.proxy.clone(),
+                    order: link.proxy.next_order(),
+                };
+                link.lane.call(Box::new(call), &link.to);
+            }
             Err(error) => drop(promise.complete(Outcome(Err(error)))),
         }
         Unwatched
-    }
-}
-
-impl Link {
-    fn send(&self, call: Box<dyn Waiting>) {
-        let to = encode(&self.life).expect("ids can be encoded");
-        self.lane.call(call, &to);
     }
 }
 

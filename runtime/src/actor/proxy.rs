@@ -133,11 +133,12 @@ impl Proxy {
     pub(crate) fn start_on(self: Arc<Self>, lane: &Arc<Lane>, incarnation: Incarnation, lease: LeaseId, grant: Grant) {
         let (concurrency, checkpoint_every) = self.options;
         let id = LifeId { actor: self.id, incarnation };
-        let saved = self.lock().saved.clone();
+        let state = self.lock();
+        let (saved, create) = (state.saved.clone(), state.create.clone());
+        drop(state);
+        let Some(packed) = create else { return self.refused(incarnation, "it is dead") };
         let life = Life { id, concurrency: concurrency as u64, checkpoint_every, lease, grant, saved };
         let life = encode(&life).expect("ids and amounts can be encoded");
-        let packed = self.lock().create.clone();
-        let Some(packed) = packed else { return self.refused(incarnation, "it is dead") };
         lane.call(Box::new(Begin { proxy: self, packed, incarnation, lane: lane.clone() }), &life);
     }
 
@@ -177,7 +178,7 @@ impl Proxy {
         for (_, call) in undone {
             lane.call(call, &to);
         }
-        self.mailbox.open(Link { proxy: self.clone(), life, lane: lane.clone() });
+        self.mailbox.open(Link { proxy: self.clone(), to, lane: lane.clone() });
     }
 
     /// Why a call of a dead actor can't run.

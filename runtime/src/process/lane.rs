@@ -1,7 +1,7 @@
 //! A driver's way to one worker process: calls there, answers back.
 
 use super::fetcher::Fetcher;
-use super::lives::{Ended, LifeId, split};
+use super::lives::{Ended, LifeId};
 use super::ring_end::RingEnd;
 use super::socket::Socket;
 use super::values::{Release, Value, Values};
@@ -281,8 +281,8 @@ impl Lane {
 
     /// A checkpoint of an actor that lives there.
     fn saved(&self, header: Header, body: &Region) {
-        let (saved, life) = split(header, body);
-        let keeper = decode_copied::<LifeId>(&life).ok().and_then(|life| self.lock_keepers().get(&life.actor).cloned());
+        let (saved, life) = header.split(body);
+        let keeper = decode_copied::<LifeId>(life).ok().and_then(|life| self.lock_keepers().get(&life.actor).cloned());
         if let Some(keeper) = keeper {
             keeper.keep(saved.to_vec());
         }

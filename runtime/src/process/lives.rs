@@ -106,9 +106,9 @@ impl Actors {
 impl Worker {
     /// Makes an actor and begins its life, which is answered once it has begun.
     pub(super) fn create(self: &Arc<Self>, header: Header, body: Region) {
-        let (args, life) = split(header, &body);
+        let (args, life) = header.split(&body);
         let named: Vec<_> = rayline_store::names(&args).map(<[u8]>::to_vec).collect();
-        let life = decode_copied::<Life>(&life).map(|life| life.id).ok().filter(|_| !named.is_empty());
+        let life = decode_copied::<Life>(life).map(|life| life.id).ok().filter(|_| !named.is_empty());
         let (Some(Upstream::Spans(spans)), Some(life)) = (self.upstream.get(), life) else {
             return self.create_now(header, &body);
         };
@@ -147,10 +147,10 @@ impl Worker {
 
     fn prepare(self: &Arc<Self>, header: Header, body: &Region) -> Result<(), Error> {
         let entry = registry::actor_entry(FunctionId(header.function)).ok_or_else(Error::unregistered)?;
-        let (args, life) = split(header, body);
+        let (args, life) = header.split(body);
         let unreadable = |error| Error::codec(entry.name, "life", error);
         let Life { id, concurrency, checkpoint_every, lease, grant, saved } =
-            decode_copied(&life).map_err(unreadable)?;
+            decode_copied(life).map_err(unreadable)?;
         let witness = Box::new(Reporter { worker: self.clone(), call: header.call });
         let options = (concurrency as usize, checkpoint_every);
         let lent = self.upstream.get().expect("it comes after the greeting").lend();
@@ -170,9 +170,9 @@ impl Worker {
 
     /// Sends a call to the mailbox of its actor.
     pub(super) fn call_method(self: &Arc<Self>, header: Header, body: &Region) {
-        let (args, to) = split(header, body);
+        let (args, to) = header.split(body);
         let reply = Reply::new(self.clone(), header.call);
-        let hosted = decode_copied::<LifeId>(&to).ok().and_then(|life| self.actors.find(life));
+        let hosted = decode_copied::<LifeId>(to).ok().and_then(|life| self.actors.find(life));
         // Dropped, the reply says that the call has not begun.
         if let (Some(hosted), Some(entry)) = (hosted, registry::method_entry(FunctionId(header.function))) {
             (entry.call)(&hosted, args, reply);
@@ -201,12 +201,6 @@ impl Worker {
             hosted.0.stop(life.incarnation);
         }
     }
-}
-
-/// The arguments, and what was given with them.
-pub(super) fn split(header: Header, body: &Region) -> (Region, Vec<u8>) {
-    let (args, given) = body.split_at(body.len() - header.given_bytes as usize);
-    (body.slice(..args.len()).expect("it begins where the body does"), given.to_vec())
 }
 
 impl Entry {

@@ -110,6 +110,12 @@ impl Header {
         let body_bytes = long(24)?;
         (body_bytes <= BODY_BYTES_MAX && u64::from(header.given_bytes) <= body_bytes).then_some((header, body_bytes))
     }
+
+    /// The arguments in a body, and what was given with them.
+    pub(super) fn split(self, body: &Region) -> (Region, &[u8]) {
+        let (args, given) = body.split_at(body.len() - self.given_bytes as usize);
+        (body.slice(..args.len()).expect("it begins where the body does"), given)
+    }
 }
 
 /// Where messages leave, shared by threads.

@@ -217,7 +217,7 @@ pub(super) struct Call {
 impl Call {
     fn new(worker: Arc<Worker>, header: Header, body: Region) -> Result<Self, Error> {
         let entry = registry::entry(FunctionId(header.function)).ok_or_else(Error::unregistered)?;
-        let (args, given) = body.split_at(body.len() - header.given_bytes as usize);
+        let (args, given) = header.split(&body);
         let attempt = Attempt(header.attempt);
         let run = if given.is_empty() {
             // A plain task: it holds what the thread does that it runs on.
@@ -228,7 +228,6 @@ impl Call {
             let Given { task, lease, grant } = decode_copied(given).map_err(unreadable)?;
             Run { task, attempt, lease, grant }
         };
-        let args = body.slice(..args.len()).expect("it begins where the body does");
         let cancellation = Arc::<Cancellation>::default();
         worker.lock_running().insert(header.call, cancellation.clone());
         let given = Arc::new(run.assigned(entry.name, &cancellation));
