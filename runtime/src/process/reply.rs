@@ -12,6 +12,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Answers a call once. Dropped without, it says that the call has not begun.
 #[doc(hidden)]
@@ -23,7 +24,14 @@ pub struct Reply {
 
 impl Reply {
     pub(super) fn new(worker: Arc<Worker>, call: u64) -> Self {
+        worker.methods.fetch_add(1, Ordering::Relaxed);
         Self { worker, call, is_due: true }
+    }
+
+    fn give(&mut self, answer: Answer) {
+        self.is_due = false;
+        self.worker.methods.fetch_sub(1, Ordering::Relaxed);
+        self.worker.answer(self.call, answer);
     }
 
     fn lent(&self) -> Lent<'_> {
@@ -62,8 +70,7 @@ impl Reply {
             }
             Err(error) => Answer::Failed { error, retryable: false },
         };
-        self.is_due = false;
-        self.worker.answer(self.call, answer);
+        self.give(answer);
     }
 
     /// Runs a method. Its panic is answered, and goes on.
@@ -81,16 +88,15 @@ impl Reply {
     }
 
     fn panicked(&mut self, name: &'static str, payload: &(dyn std::any::Any + Send)) {
-        self.is_due = false;
         let error = Error::panicked(name, 1, payload);
-        self.worker.answer(self.call, Answer::Failed { error, retryable: false });
+        self.give(Answer::Failed { error, retryable: false });
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
         if self.is_due {
-            self.worker.answer(self.call, Answer::NotBegun);
+            self.give(Answer::NotBegun);
         }
     }
 }

@@ -27,6 +27,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{Write, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What a worker is told first.
@@ -78,6 +79,8 @@ pub(super) struct Worker {
     /// From then on, too.
     pub(super) upstream: OnceLock<Upstream>,
     running: Mutex<HashMap<u64, Arc<Cancellation>>>,
+    /// Calls of methods that have no answer yet.
+    pub(super) methods: AtomicUsize,
     pub(super) actors: Actors,
     pub(super) held: Held,
 }
@@ -100,6 +103,7 @@ impl Worker {
             runtime: Mutex::new(None),
             upstream: OnceLock::new(),
             running: Mutex::default(),
+            methods: AtomicUsize::new(0),
             actors: Actors::default(),
             held: Held::default(),
         })
@@ -109,7 +113,7 @@ impl Worker {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many calls have no answer yet.
+    /// How many tasks have no answer yet.
     pub(super) fn running(&self) -> usize {
         self.lock_running().len()
     }
@@ -174,7 +178,8 @@ impl Worker {
     pub(super) fn answer(&self, call: u64, answer: Answer) {
         let mut running = self.lock_running();
         running.remove(&call);
-        let haste = if running.len() < FEW { Haste::Now } else { Haste::Soon };
+        let due = running.len() + self.methods.load(Ordering::Relaxed);
+        let haste = if due < FEW { Haste::Now } else { Haste::Soon };
         drop(running);
         let (header, body) = match answer {
             Answer::Value(value) => {
