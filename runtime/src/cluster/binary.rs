@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Programs that a node keeps for the next job.
 const KEPT_MAX: usize = 4;
+/// Bytes that are copied and hashed at once, while they are in a core's cache.
+const COPY_BYTES: usize = 256 << 10;
 
 /// The SHA-256 of a program.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -113,42 +115,35 @@ fn fetch(tcp: &Tcp, driver: PeerId, binary: &Program) -> Result<OwnedFd, BinaryE
     let landing = registration.land(0, binary.span.len)?;
     read_blocking(tcp, driver, binary.span, &landing)?;
     drop((landing, registration));
-    let program = sealed(landed).map_err(BinaryError::Memory)?;
-    let came = BinaryId::of_file(&program).map_err(BinaryError::Memory)?;
+    let (program, came) = sealed(landed).map_err(BinaryError::Memory)?;
     if came != binary.id {
         return Err(BinaryError::Other { came, asked: binary.id });
     }
     Ok(program)
 }
 
-/// The same bytes in a file that nobody can change, and that the system executes.
-fn sealed(landed: OwnedFd) -> io::Result<OwnedFd> {
+/// The same bytes in a file that nobody can change, and that the system executes; and what they are.
+fn sealed(landed: OwnedFd) -> io::Result<(OwnedFd, BinaryId)> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let program = rustix::fs::memfd_create("rayline-program", flags)?;
-    let mut from = File::from(landed);
-    io::Seek::rewind(&mut from)?;
-    io::copy(&mut from, &mut File::from(program.try_clone()?))?;
+    let mut program = File::from(rustix::fs::memfd_create("rayline-program", flags)?);
+    let (mut hasher, mut buffer, mut at) = (Sha256::new(), vec![0; COPY_BYTES], 0);
+    loop {
+        let read = rustix::io::pread(&landed, &mut buffer[..], at)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        program.write_all(&buffer[..read])?;
+        at += read as u64;
+    }
     rustix::fs::fcntl_add_seals(&program, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    Ok(program)
+    Ok((program.into(), BinaryId(hasher.finalize().into())))
 }
 
 impl BinaryId {
     /// That of a program of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
-    }
-
-    fn of_file(file: &impl AsFd) -> io::Result<Self> {
-        let (mut hasher, mut buffer, mut at) = (Sha256::new(), vec![0; 1 << 20], 0);
-        loop {
-            match rustix::io::pread(file, &mut buffer[..], at)? {
-                0 => return Ok(Self(hasher.finalize().into())),
-                read => {
-                    hasher.update(&buffer[..read]);
-                    at += read as u64;
-                }
-            }
-        }
     }
 }
 
@@ -170,6 +165,7 @@ mod tests {
     use super::*;
     use rayline_transport::Regions;
     use rayline_transport::tcp::{ClusterId, Options, Secret};
+    use std::os::fd::AsRawFd;
 
     fn endpoint(peer: u128) -> Tcp {
         Tcp::bind(Options::loopback(PeerId(peer), ClusterId(1), Secret([1; 32])), Regions::new()).unwrap().0
@@ -182,7 +178,8 @@ mod tests {
         let published = Published::own(&driver).unwrap();
         let (binaries, binary) = (Binaries::default(), published.binary());
         let first = binaries.get(&node, PeerId(1), &binary).unwrap();
-        assert_eq!(BinaryId::of_file(&*first).unwrap(), binary.id);
+        let executed = std::fs::read(format!("/proc/self/fd/{}", first.as_raw_fd())).unwrap();
+        assert_eq!(BinaryId::of(&executed), binary.id);
         assert!(rustix::io::write(&*first, b"x").is_err(), "it is sealed");
         let again = binaries.get(&node, PeerId(9), &binary).unwrap();
         assert!(Arc::ptr_eq(&first, &again), "it is here already: nobody is asked");
