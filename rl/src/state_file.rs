@@ -12,6 +12,11 @@ use serde::de::DeserializeOwned;
 
 use crate::nn::NamedTensor;
 
+/// Prefixes of a learner's parameters and of Adam's two moments of each, which are laid out alike.
+pub(crate) const ADAM_VECTORS: [&str; 3] = ["", "adam.first.", "adam.second."];
+/// Widest layer that is believed of a file: products of two widths stay far from overflow.
+const WIDTH_MAX: usize = 1 << 24;
+
 /// A checkpoint can't be written, or not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -74,11 +79,11 @@ pub(crate) struct StateFile<'a> {
 }
 
 /// The content of a file of `kind` with `state`, and `vectors` by their prefixes, each laid out as `layout` says.
-pub(crate) fn encode<S: Serialize>(
+pub(crate) fn encode<'v, S: Serialize>(
     kind: Kind,
     state: &S,
     layout: &[NamedTensor],
-    vectors: &[(&str, &[f32])],
+    vectors: impl IntoIterator<Item = (&'v str, &'v [f32])>,
 ) -> Vec<u8> {
     let state = serde_json::to_string(state).expect("plain data with string keys has a JSON form");
     let metadata = HashMap::from([
@@ -148,8 +153,21 @@ impl<'a> StateFile<'a> {
         serde_json::from_str(state).map_err(|error| self.invalid(format!("its state is unreadable: {error}")))
     }
 
-    /// The flat vector whose parts have `prefix` before their names.
-    pub fn vector(&self, prefix: &str, layout: &[NamedTensor]) -> Result<Vec<f32>, CheckpointError> {
+    /// Refuses a network of which some layer can't have that many inputs or outputs.
+    pub fn check_widths(&self, widths: impl IntoIterator<Item = usize>) -> Result<(), CheckpointError> {
+        match widths.into_iter().find(|width| !(1..=WIDTH_MAX).contains(width)) {
+            Some(width) => Err(self.invalid(format!("its state describes a layer of width {width}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The flat vectors whose parts have these prefixes before their names.
+    pub fn vectors(&self, prefixes: [&str; 3], layout: &[NamedTensor]) -> Result<[Vec<f32>; 3], CheckpointError> {
+        let [first, second, third] = prefixes.map(|prefix| self.vector(prefix, layout));
+        Ok([first?, second?, third?])
+    }
+
+    fn vector(&self, prefix: &str, layout: &[NamedTensor]) -> Result<Vec<f32>, CheckpointError> {
         let mut vector = Vec::new();
         for NamedTensor { name, shape, .. } in layout {
             let name = format!("{prefix}{name}");

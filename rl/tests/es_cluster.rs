@@ -2,40 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, as the tests themselves, fail by panicking")]
 
-use std::net::SocketAddr;
+mod daemons;
+
 use std::ops::ControlFlow;
-use std::path::Path;
-use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use rayline::Config;
-use rayline::cluster::{Daemon, Home, Keys, Setup};
 use rayline_rl::es::{EsConfig, EsTrainer};
-
-/// A daemon on a thread, which ends with the test's process. Where its head listens, once it has joined.
-fn daemon(folder: &Path, head: Option<(SocketAddr, &Path)>) -> SocketAddr {
-    let home = Home::at(folder).unwrap();
-    let keys = head.map_or_else(|| home.keys().unwrap(), |(_, secret)| Keys::read(secret).unwrap());
-    let setup = Setup {
-        home,
-        keys,
-        listen: ([127, 0, 0, 1], 0).into(),
-        head: head.map(|(address, _)| address),
-        config: Config::default().cpus(1),
-        control: ([127, 0, 0, 1], 0).into(),
-        trusts_network: false,
-        encrypts: false,
-        join_within: Duration::from_secs(10),
-    };
-    let (tell, joined) = channel();
-    std::thread::spawn(move || {
-        let head = setup.head;
-        let daemon = Daemon::new(setup).unwrap();
-        let head = head.unwrap_or(daemon.address());
-        panic!("a daemon has ended: {}", daemon.run(head, |news| tell.send(news.head).unwrap()));
-    });
-    joined.recv_timeout(Duration::from_secs(20)).unwrap()
-}
 
 /// Parameters and evaluations of a whole run.
 fn run() -> (Vec<f32>, Vec<Option<f64>>) {
@@ -58,10 +30,6 @@ fn the_same_seed_gives_the_same_run_on_a_cluster() {
         run()
     };
     let folder = tempfile::tempdir().unwrap();
-    let head = daemon(&folder.path().join("head"), None);
-    let secret = folder.path().join("head/secret");
-    daemon(&folder.path().join("node"), Some((head, &secret)));
-    let cluster = Config::default().cpus(2).address(&head.to_string()).secret_file(&secret);
-    let _runtime = rayline::init_with(cluster).unwrap();
+    let _runtime = rayline::init_with(daemons::two_nodes(folder.path())).unwrap();
     assert_eq!(run(), embedded);
 }

@@ -10,13 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{EsConfig, EsError, EsLearner, EsPolicy, PolicyNet, PolicySpec};
 use crate::env::wrappers::RunningStats;
-use crate::state_file::{self, Kind, StateFile};
+use crate::state_file::{self, ADAM_VECTORS, Kind, StateFile};
 
 const KIND: Kind = Kind { name: "rayline-es", version: 1 };
-/// Widest layer that is believed of a file: products of two widths stay far from overflow.
-const WIDTH_MAX: usize = 1 << 24;
-/// Prefixes of the three vectors that are laid out as the parameters are.
-const VECTORS: [&str; 3] = ["", "adam.first.", "adam.second."];
 
 /// Everything that a learner needs to continue as if it had never stopped.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,9 +41,8 @@ impl EsCheckpoint {
     /// [`EsError::Checkpoint`] if the system refuses; `path` is then untouched.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), EsError> {
         let layout = PolicyNet::new(self.state.policy.clone()).tensors();
-        let vectors: Vec<(&str, &[f32])> =
-            VECTORS.iter().zip(&self.vectors).map(|(prefix, vector)| (*prefix, vector.as_slice())).collect();
-        Ok(state_file::save(path.as_ref(), &state_file::encode(KIND, &self.state, &layout, &vectors))?)
+        let vectors = ADAM_VECTORS.into_iter().zip(self.vectors.iter().map(Vec::as_slice));
+        Ok(state_file::save(path.as_ref(), &state_file::encode(KIND, &self.state, &layout, vectors))?)
     }
 
     /// Reads a checkpoint.
@@ -60,16 +55,12 @@ impl EsCheckpoint {
         let file = StateFile::open(path, &bytes, KIND)?;
         let state: State = file.state()?;
         let spec = &state.policy;
-        let widths = [spec.obs_dim, spec.head.outputs()].into_iter().chain(spec.hidden.iter().copied());
-        if let Some(width) = widths.into_iter().find(|width| !(1..=WIDTH_MAX).contains(width)) {
-            return Err(file.invalid(format!("its state describes a layer of width {width}")).into());
-        }
+        file.check_widths([spec.obs_dim, spec.head.outputs()].into_iter().chain(spec.hidden.iter().copied()))?;
         if state.obs_stats.len() != spec.obs_dim || !state.obs_stats.is_sound() {
             return Err(file.invalid("its statistics of observations are damaged".to_owned()).into());
         }
         let layout = PolicyNet::new(spec.clone()).tensors();
-        let [parameters, first, second] = VECTORS.map(|prefix| file.vector(prefix, &layout));
-        let vectors = [parameters?, first?, second?];
+        let vectors = file.vectors(ADAM_VECTORS, &layout)?;
         Ok(Self { state, vectors })
     }
 

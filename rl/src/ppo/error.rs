@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::env::EnvError;
+use crate::state_file::CheckpointError;
 
 /// A setting, a batch, a checkpoint or the training itself is not sound.
 #[derive(Debug, thiserror::Error)]
@@ -95,4 +96,17 @@ pub enum PpoError {
         /// Element type and shape found, or `missing`.
         found: String,
     },
+}
+
+impl From<CheckpointError> for PpoError {
+    fn from(error: CheckpointError) -> Self {
+        match error {
+            CheckpointError::Io { path, action, source } => Self::CheckpointIo { path, action, source },
+            CheckpointError::Invalid { path, reason } => Self::CheckpointInvalid { path, reason },
+            CheckpointError::Version { path, expected, found } => Self::CheckpointVersion { path, expected, found },
+            CheckpointError::Tensor { path, tensor, expected, found } => {
+                Self::CheckpointTensor { path, tensor, expected, found }
+            }
+        }
+    }
 }
