@@ -9,14 +9,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, id};
 use std::time::{Duration, Instant};
 
-/// Writes its node and its process's id where nobody has done so, and then waits to be killed; the second attempt returns.
+/// Writes its node and its process's id where nobody has done so, and then waits to be killed, or for the file to go; the
+/// second attempt returns.
 #[task(retries = 3)]
 fn killed_once(file: String) -> u32 {
     if !Path::new(&file).exists() {
         let told = format!("{} {}", rayline::context().node().0, id());
         std::fs::write(format!("{file}.new"), told).expect("the folder is there");
         std::fs::rename(format!("{file}.new"), &file).expect("the file was just written");
-        std::thread::sleep(Duration::from_secs(60));
+        let begin = Instant::now();
+        while Path::new(&file).exists() && begin.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
     id()
 }
@@ -133,11 +137,12 @@ pub fn node_kill(reps: usize) -> Result<Metric> {
         let node = first?.max(second?);
         let begin = Instant::now();
         cluster.kill(node as usize - 1)?;
-        // The one that ran there returns first; the other not before it is killed.
-        let (ready, _) = wait(tasks.into_iter().collect(), 1, Some(Duration::from_secs(10)));
+        // The one that ran there returns first; the other not before its file is gone, and the runtime not before it.
+        let (ready, late) = wait(tasks.into_iter().collect(), 1, Some(Duration::from_secs(10)));
         anyhow::ensure!(ready.len() == 1, "no task has run again");
         values.push(begin.elapsed().as_secs_f64() * 1e3);
         files.iter().try_for_each(std::fs::remove_file)?;
+        late.iter().for_each(ObjectRef::wait);
     }
     Ok(Metric::of("node_kill_tasks", "ms", values))
 }
