@@ -8,6 +8,7 @@ pub use crate::arg::{Arg, ArgList, IntoArg, Slots, owned, shared};
 pub use crate::data::Value;
 pub use crate::options::Declared;
 pub use crate::process::{published_memories, span_bytes_read};
+pub use crate::refs::exported_refs;
 pub use crate::registry::{ACTORS, ActorEntry, Answer, Entry, METHODS, MethodEntry, RunEncoded, TASKS};
 pub use crate::stream::{Items, StreamTask, remote_stream};
 pub use crate::task::{Instance, Invocation, Parts, remote, remote_async, remote_parts, run_encoded};

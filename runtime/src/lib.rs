@@ -41,6 +41,7 @@ mod io;
 mod object;
 mod options;
 mod process;
+mod refs;
 mod registry;
 mod runtime;
 mod session;

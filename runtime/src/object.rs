@@ -238,21 +238,3 @@ impl<T: Clone + Send + Sync + 'static> IntoFuture for &ObjectRef<T> {
         self.clone().into_future()
     }
 }
-
-/// A reference inside a value. Within a process values aren't encoded, so a nested reference travels as it is.
-///
-/// # Errors
-/// Any other encoder: a reference means nothing outside the runtime. Encode its value, after a `get`.
-impl<T> serde::Serialize for ObjectRef<T> {
-    fn serialize<S: serde::Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
-        Err(serde::ser::Error::custom(
-            "an ObjectRef can't be encoded outside the runtime; encode its value, after `get`",
-        ))
-    }
-}
-
-impl<'de, T> serde::Deserialize<'de> for ObjectRef<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> std::result::Result<Self, D::Error> {
-        Err(serde::de::Error::custom("an ObjectRef can't be decoded outside the runtime; decode a value, and `put` it"))
-    }
-}

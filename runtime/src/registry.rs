@@ -50,6 +50,8 @@ pub struct MethodEntry {
     pub place: &'static str,
     /// The type that stands for it.
     pub method: fn() -> TypeId,
+    /// Whether it is by `&mut self`.
+    pub is_exclusive: bool,
     /// How the process of the actor calls it.
     pub call: CallEncoded,
 }
@@ -93,86 +95,108 @@ pub static ACTORS: [ActorEntry];
 #[allow(unsafe_code)]
 pub static METHODS: [MethodEntry];
 
-/// The actors' types, and the methods, in the order of their names.
-static SORTED_ACTORS: LazyLock<Vec<ActorEntry>> = LazyLock::new(|| {
-    let mut entries = ACTORS.to_vec();
-    entries.sort_by_key(|entry| (entry.name, entry.place));
-    entries
-});
-static SORTED_METHODS: LazyLock<Vec<MethodEntry>> = LazyLock::new(|| {
-    let mut entries = METHODS.to_vec();
-    entries.sort_by_key(|entry| (entry.name, entry.place));
-    entries
-});
+/// What is registered, in the order of its names, and where each type is in it.
+struct Table<E> {
+    entries: Vec<E>,
+    numbers: HashMap<TypeId, FunctionId>,
+}
 
-/// Where each type is among them.
-static ACTOR_NUMBERS: LazyLock<HashMap<TypeId, FunctionId>> = LazyLock::new(|| {
-    let number = |(index, entry): (usize, &ActorEntry)| ((entry.actor)(), FunctionId(index as u32));
-    SORTED_ACTORS.iter().enumerate().map(number).collect()
-});
-static METHOD_NUMBERS: LazyLock<HashMap<TypeId, FunctionId>> = LazyLock::new(|| {
-    let number = |(index, entry): (usize, &MethodEntry)| ((entry.method)(), FunctionId(index as u32));
-    SORTED_METHODS.iter().enumerate().map(number).collect()
-});
+/// Something that is registered under a name.
+trait Named: Copy {
+    /// Its name, and where that is declared.
+    fn named(&self) -> (&'static str, &'static str);
+    /// The type that stands for it.
+    fn stands_for(&self) -> TypeId;
+}
+
+impl<E: Named> Table<E> {
+    fn of(entries: &[E]) -> Self {
+        let mut entries = entries.to_vec();
+        entries.sort_by_key(E::named);
+        entries.dedup_by_key(|entry| entry.stands_for());
+        let number = |(index, entry): (usize, &E)| (entry.stands_for(), FunctionId(index as u32));
+        let numbers = entries.iter().enumerate().map(number).collect();
+        Self { entries, numbers }
+    }
+
+    fn number<T: 'static>(&self) -> Option<FunctionId> {
+        self.numbers.get(&TypeId::of::<T>()).copied()
+    }
+
+    fn get(&self, number: FunctionId) -> Option<&E> {
+        self.entries.get(number.0 as usize)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.entries.iter().map(|entry| entry.named().0)
+    }
+}
+
+macro_rules! named {
+    ($entry:ty, $stands_for:ident) => {
+        impl Named for $entry {
+            fn named(&self) -> (&'static str, &'static str) {
+                (self.name, self.place)
+            }
+
+            fn stands_for(&self) -> TypeId {
+                (self.$stands_for)()
+            }
+        }
+    };
+}
+named!(Entry, task);
+named!(ActorEntry, actor);
+named!(MethodEntry, method);
+
+static TASK_TABLE: LazyLock<Table<Entry>> = LazyLock::new(|| Table::of(&TASKS));
+static ACTOR_TABLE: LazyLock<Table<ActorEntry>> = LazyLock::new(|| Table::of(&ACTORS));
+static METHOD_TABLE: LazyLock<Table<MethodEntry>> = LazyLock::new(|| Table::of(&METHODS));
 
 /// The number of an actor's type.
 pub(crate) fn actor_number<A: 'static>() -> Option<FunctionId> {
-    ACTOR_NUMBERS.get(&TypeId::of::<A>()).copied()
+    ACTOR_TABLE.number::<A>()
 }
 
 /// The number of a method.
 pub(crate) fn method_number<M: 'static>() -> Option<FunctionId> {
-    METHOD_NUMBERS.get(&TypeId::of::<M>()).copied()
+    METHOD_TABLE.number::<M>()
 }
 
 /// The actor's type of that number.
 pub(crate) fn actor_entry(actor: FunctionId) -> Option<&'static ActorEntry> {
-    SORTED_ACTORS.get(actor.0 as usize)
+    ACTOR_TABLE.get(actor)
 }
 
 /// The method of that number.
 pub(crate) fn method_entry(method: FunctionId) -> Option<&'static MethodEntry> {
-    SORTED_METHODS.get(method.0 as usize)
+    METHOD_TABLE.get(method)
 }
-
-/// The tasks in the order of their names.
-static SORTED: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    let mut entries = TASKS.to_vec();
-    entries.sort_by_key(|entry| (entry.name, entry.place));
-    entries.dedup_by_key(|entry| (entry.task)());
-    entries
-});
-
-/// Where each task's type is in `SORTED`.
-static NUMBERS: LazyLock<HashMap<TypeId, FunctionId>> = LazyLock::new(|| {
-    let number = |(index, entry): (usize, &Entry)| ((entry.task)(), FunctionId(index as u32));
-    SORTED.iter().enumerate().map(number).collect()
-});
 
 /// The number of a task; `None` for an instance of a generic one that `instantiate!` doesn't name.
 pub(crate) fn number<T: Task>() -> Option<FunctionId> {
-    NUMBERS.get(&TypeId::of::<T>()).copied()
+    TASK_TABLE.number::<T>()
 }
 
 /// The task of that number.
 pub(crate) fn entry(function: FunctionId) -> Option<&'static Entry> {
-    SORTED.get(function.0 as usize)
+    TASK_TABLE.get(function)
 }
 
 /// A hash of the names of all tasks, actors and methods: processes that differ in it don't run the same program.
 pub(crate) fn fingerprint() -> u64 {
     let mut hasher = DefaultHasher::new();
-    let actors = SORTED_ACTORS.iter().map(|entry| entry.name);
-    let methods = SORTED_METHODS.iter().map(|entry| entry.name);
-    SORTED.iter().map(|entry| entry.name).chain(actors).chain(methods).for_each(|name| name.hash(&mut hasher));
+    let names = TASK_TABLE.names().chain(ACTOR_TABLE.names()).chain(METHOD_TABLE.names());
+    names.for_each(|name| name.hash(&mut hasher));
     hasher.finish()
 }
 
 /// The same name for as long as the process runs: a task's own, or one that another process told of.
 pub(crate) fn interned(name: &str) -> &'static str {
     static TOLD: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    if let Ok(index) = SORTED.binary_search_by_key(&name, |entry| entry.name) {
-        return SORTED[index].name;
+    let tasks = &TASK_TABLE.entries;
+    if let Ok(index) = tasks.binary_search_by_key(&name, |entry| entry.name) {
+        return tasks[index].name;
     }
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(same) = told.get(name) {

@@ -257,8 +257,9 @@ fn start(config: Config) -> Result<&'static Live> {
     });
     let (fingerprint, object_store_bytes) = (registry::fingerprint(), config.object_store_bytes());
     let Config { threads_max, stack_bytes, processes, .. } = config;
-    let cpu_count = cpus as u32;
-    let hello = Hello { fingerprint, cpus: cpu_count, threads_max, stack_bytes, object_store_bytes, number: 0 };
+    let (cpu_count, process) = (cpus as u32, crate::refs::this_process());
+    let hello =
+        Hello { fingerprint, cpus: cpu_count, threads_max, stack_bytes, object_store_bytes, number: 0, process };
     if let Some(membership) = membership {
         return Ok(start_in_cluster(pool, cpus, membership, hello));
     }

@@ -179,7 +179,7 @@ impl<'a> Method<'a> {
     fn registration(&self) -> TokenStream {
         let (runner, internal) = (self.runner_name(), quote!(::rayline::internal));
         let call = format_ident!("call_{}", self.kind().1.to_string().trim_start_matches("send_"));
-        let (kind, _) = self.kind();
+        let ((kind, _), is_mut) = (self.kind(), self.is_mut);
         let cfgs = attributes(self.function, "cfg");
         quote! {
             #(#cfgs)*
@@ -192,6 +192,7 @@ impl<'a> Method<'a> {
                     name: <#runner as #internal::#kind>::NAME,
                     place: ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
                     method: ::core::any::TypeId::of::<#runner>,
+                    is_exclusive: #is_mut,
                     call: #internal::#call::<#runner>,
                 };
             };

@@ -1,7 +1,7 @@
 //! Calls of methods: messages to the actor's mailbox.
 
 use super::host::Life;
-use super::{Actor, ActorRef, Body, Keep};
+use super::{Actor, ActorRef, Body, Keep, Place, kept_unless};
 use crate::arg::{ArgList, Slots};
 use crate::context::{Assigned, assigned};
 use crate::data::Data;
@@ -36,13 +36,16 @@ macro_rules! method_kind {
             actor: &ActorRef<M::Actor>,
             slots: S,
         ) -> ObjectRef<M::Output> {
-            match actor.body() {
-                Body::Here(cell) => {
-                    ObjectRef::from_handle(cell.mailbox().send(slots, $runner::<M>(actor.kept_unless(S::READY))))
+            match actor.place() {
+                Place::Known { body: Body::Here(cell), keep } => {
+                    let runner = $runner::<M>(kept_unless(keep, S::READY));
+                    ObjectRef::from_handle(cell.mailbox().send(slots, runner))
                 }
-                Body::Apart(proxy) => {
-                    proxy.send::<M, _, _>(slots, M::NAME, ($is_exclusive, Box::new(actor.kept_unless(S::READY))))
+                Place::Known { body: Body::Apart(proxy), keep } => {
+                    let kept = Box::new(kept_unless(keep, S::READY));
+                    proxy.send::<M, _, _>(slots, M::NAME, ($is_exclusive, kept))
                 }
+                Place::Away(away) => away.send::<M, _, _>(slots, M::NAME),
             }
         }
     };
@@ -181,10 +184,15 @@ pub fn send_async_mut<M: AsyncMutMethod, S: Slots<Args = M::Args>>(
     actor: &ActorRef<M::Actor>,
     slots: S,
 ) -> ObjectRef<M::Output> {
-    let kept = actor.kept_unless(S::READY);
-    match actor.body() {
-        Body::Here(cell) => ObjectRef::from_handle(cell.mailbox().send_async(slots, RunAsyncMut::<M>(kept))),
-        Body::Apart(proxy) => proxy.send::<M, _, _>(slots, M::NAME, (true, Box::new(kept))),
+    match actor.place() {
+        Place::Known { body: Body::Here(cell), keep } => {
+            let runner = RunAsyncMut::<M>(kept_unless(keep, S::READY));
+            ObjectRef::from_handle(cell.mailbox().send_async(slots, runner))
+        }
+        Place::Known { body: Body::Apart(proxy), keep } => {
+            proxy.send::<M, _, _>(slots, M::NAME, (true, Box::new(kept_unless(keep, S::READY))))
+        }
+        Place::Away(away) => away.send::<M, _, _>(slots, M::NAME),
     }
 }
 
@@ -193,10 +201,15 @@ pub fn send_async_ref<M: AsyncRefMethod, S: Slots<Args = M::Args>>(
     actor: &ActorRef<M::Actor>,
     slots: S,
 ) -> ObjectRef<M::Output> {
-    let kept = actor.kept_unless(S::READY);
-    match actor.body() {
-        Body::Here(cell) => ObjectRef::from_handle(cell.mailbox().send_async(slots, RunAsyncRef::<M>(kept))),
-        Body::Apart(proxy) => proxy.send::<M, _, _>(slots, M::NAME, (false, Box::new(kept))),
+    match actor.place() {
+        Place::Known { body: Body::Here(cell), keep } => {
+            let runner = RunAsyncRef::<M>(kept_unless(keep, S::READY));
+            ObjectRef::from_handle(cell.mailbox().send_async(slots, runner))
+        }
+        Place::Known { body: Body::Apart(proxy), keep } => {
+            proxy.send::<M, _, _>(slots, M::NAME, (false, Box::new(kept_unless(keep, S::READY))))
+        }
+        Place::Away(away) => away.send::<M, _, _>(slots, M::NAME),
     }
 }
 

@@ -19,6 +19,12 @@ use std::sync::Arc;
 #[doc(hidden)]
 pub struct Hosted(pub(crate) Arc<dyn Host>);
 
+impl<H: Host> From<Arc<H>> for Hosted {
+    fn from(host: Arc<H>) -> Self {
+        Self(host)
+    }
+}
+
 /// How an actor is to be made.
 #[doc(hidden)]
 pub struct Hosting {
@@ -42,7 +48,7 @@ pub fn host<A: Actor, T: ArgList + Clone + Sync>(
 ) -> Result<Hosted> {
     let args: T = decode_with(args, carrier).map_err(|error| Error::codec(A::TYPE, "arguments", error))?;
     let make = Box::new(move || new(args.clone()));
-    Ok(Hosted(ActorCell::hosted(hosting, make)?))
+    Ok(ActorCell::hosted(hosting, make)?.into())
 }
 
 fn cell<A: Actor>(Hosted(host): &Hosted) -> Option<&ActorCell<A>> {

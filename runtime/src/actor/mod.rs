@@ -15,9 +15,11 @@ pub use checkpoint::{Checkpoint, CheckpointOps};
 pub use create::{Create, Named, create};
 pub(crate) use host::{ActorCell, Death, Host, Witness};
 pub use hosted::{Hosted, Hosting, call_async_mut, call_async_ref, call_mut, call_ref, host};
-pub(crate) use proxy::Proxy;
+pub(crate) use proxied::MethodName;
+pub(crate) use proxy::{Proxy, Quiet};
 
 use crate::options::Declared;
+use crate::refs::Away;
 use crate::runtime;
 use rayline_core::ids::ActorId;
 use std::fmt;
@@ -72,10 +74,18 @@ pub trait Actor: Sized + Send + Sync + 'static {
 ///
 /// The actor lives while anybody refers to it, then ends after the calls that were sent; a detached one lives until it is
 /// killed.
-pub struct ActorRef<A: Actor> {
-    body: Body<A>,
-    /// `None` for references that don't keep it.
-    keep: Option<Arc<Keep<A>>>,
+pub struct ActorRef<A: Actor>(Place<A>);
+
+/// Who knows where an actor lives.
+pub(crate) enum Place<A: Actor> {
+    /// This process, which made it.
+    Known {
+        body: Body<A>,
+        /// `None` for references that don't keep it.
+        keep: Option<Arc<Keep<A>>>,
+    },
+    /// Another, which has sent a reference to it.
+    Away(Arc<Away>),
 }
 
 /// Where an actor lives.
@@ -113,6 +123,14 @@ impl<A: Actor> Body<A> {
         }
     }
 
+    /// Whether its calls are kept as they were sent, to be made again.
+    pub(crate) fn is_saved_apart(&self) -> bool {
+        match self {
+            Self::Here(_) => false,
+            Self::Apart(proxy) => proxy.is_saved(),
+        }
+    }
+
     fn set_keep(&self, keep: &Arc<Keep<A>>) {
         match self {
             Self::Here(cell) => cell.set_keep(keep),
@@ -145,50 +163,68 @@ impl<A: Actor> Body<A> {
 impl<A: Actor> ActorRef<A> {
     pub(crate) fn new(body: Body<A>, detached: bool) -> Self {
         if detached {
-            return Self { body, keep: None };
+            return Self(Place::Known { body, keep: None });
         }
         let keep = Arc::new(Keep(body.clone()));
         body.set_keep(&keep);
-        Self { body, keep: Some(keep) }
+        Self(Place::Known { body, keep: Some(keep) })
+    }
+
+    /// A reference to what another process has referred to.
+    pub(crate) fn of_away(away: Arc<Away>) -> Self {
+        Self(Place::Away(away))
     }
 
     /// A further reference to an actor that was found; `None` where the last one is just going.
     pub(crate) fn to_found(body: Body<A>) -> Option<Self> {
         if body.is_detached() {
-            return Some(Self { body, keep: None });
+            return Some(Self(Place::Known { body, keep: None }));
         }
         let keep = body.keep()?;
-        Some(Self { body, keep: Some(keep) })
+        Some(Self(Place::Known { body, keep: Some(keep) }))
     }
 
-    /// What keeps the actor, for a call that isn't `ready` to run.
-    fn kept_unless(&self, ready: bool) -> call::Kept<A> {
-        if ready { None } else { self.keep.clone() }
-    }
-
-    pub(crate) fn body(&self) -> &Body<A> {
-        &self.body
+    pub(crate) fn place(&self) -> &Place<A> {
+        &self.0
     }
 
     /// The actor's id: the same in all its lives.
     pub fn id(&self) -> ActorId {
-        self.body.id()
+        match &self.0 {
+            Place::Known { body, .. } => body.id(),
+            Place::Away(away) => away.actor(),
+        }
     }
 
     /// Ends the actor, after the method that runs: further calls, and those not started, fail.
     pub fn kill(&self) {
-        runtime::control().kill_actor(self.id(), false);
+        self.end_life(false);
     }
 
     /// Ends this life of the actor; it starts again if it may (`restarts`), and goes on with the calls not started.
     pub fn kill_and_restart(&self) {
-        runtime::control().kill_actor(self.id(), true);
+        self.end_life(true);
     }
+
+    fn end_life(&self, restart: bool) {
+        match &self.0 {
+            Place::Known { body, .. } => runtime::control().kill_actor(body.id(), restart),
+            Place::Away(away) => away.kill(restart),
+        }
+    }
+}
+
+/// What keeps the actor, for a call that isn't `ready` to run.
+fn kept_unless<A: Actor>(keep: &Option<Arc<Keep<A>>>, ready: bool) -> call::Kept<A> {
+    if ready { None } else { keep.clone() }
 }
 
 impl<A: Actor> Clone for ActorRef<A> {
     fn clone(&self) -> Self {
-        Self { body: self.body.clone(), keep: self.keep.clone() }
+        Self(match &self.0 {
+            Place::Known { body, keep } => Place::Known { body: body.clone(), keep: keep.clone() },
+            Place::Away(away) => Place::Away(away.clone()),
+        })
     }
 }
 
@@ -201,21 +237,5 @@ impl<A: Actor> fmt::Debug for ActorRef<A> {
 impl<A: Actor> Drop for Keep<A> {
     fn drop(&mut self) {
         self.0.release();
-    }
-}
-
-/// A reference inside a value. Within a process values aren't encoded, so it travels as it is.
-///
-/// # Errors
-/// Any other encoder: it means nothing outside the runtime.
-impl<A: Actor> serde::Serialize for ActorRef<A> {
-    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        Err(serde::ser::Error::custom("a reference to an actor can't be encoded outside the runtime"))
-    }
-}
-
-impl<'de, A: Actor> serde::Deserialize<'de> for ActorRef<A> {
-    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(serde::de::Error::custom("a reference to an actor can't be decoded outside the runtime"))
     }
 }

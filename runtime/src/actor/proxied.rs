@@ -4,9 +4,9 @@ use super::proxy::Proxy;
 use crate::arg::{ArgList, Slots};
 use crate::control::Packed;
 use crate::data::Data;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::object::Outcome;
-use crate::process::{Answered, Called, Lane, LifeId, Unread, Waiting};
+use crate::process::{Answered, Called, Lane, LifeId, Reply, Waiting};
 use crate::registry::FunctionId;
 use crate::runtime;
 use crate::task::Unwatched;
@@ -26,63 +26,119 @@ pub(crate) struct Link {
 }
 
 /// A call that is not its own task.
-pub(super) struct MethodName;
+pub(crate) struct MethodName;
 
 impl Named for MethodName {
     const NAME: &'static str = "method of an actor on a node";
 }
 
-/// Sends a call on, once its arguments are there and its turn has come.
-pub(super) struct Forward<T: Send + Sync + 'static> {
-    /// Until it is sent.
-    pub(super) promise: Option<Promise<Outcome<T>>>,
-    pub(super) proxy: Arc<Proxy>,
-    pub(super) name: &'static str,
-    pub(super) function: FunctionId,
-    pub(super) is_exclusive: bool,
-    /// What keeps the actor until then.
-    pub(super) kept: Option<Box<dyn Any + Send>>,
+/// Who waits for the outcome of a call.
+pub(super) trait Recipient: Send + 'static {
+    fn answered(self, answered: Answered, name: &'static str);
+    fn failed(self, error: Error);
 }
 
-impl<T: Send + Sync + 'static> Drop for Forward<T> {
+impl<T: Data> Recipient for Promise<Outcome<T>> {
+    fn answered(self, answered: Answered, name: &'static str) {
+        self.complete(Outcome(answered.into_result(name)));
+    }
+
+    fn failed(self, error: Error) {
+        self.complete(Outcome(Err(error)));
+    }
+}
+
+/// Another process.
+impl Recipient for Reply {
+    fn answered(self, answered: Answered, name: &'static str) {
+        self.relay(answered, name);
+    }
+
+    fn failed(self, error: Error) {
+        self.fail(error);
+    }
+}
+
+/// A call that has yet to be sent on.
+pub(super) struct Outgoing<R: Recipient> {
+    /// Until it is sent.
+    recipient: Option<R>,
+    proxy: Arc<Proxy>,
+    name: &'static str,
+    function: FunctionId,
+    is_exclusive: bool,
+}
+
+impl<R: Recipient> Outgoing<R> {
+    pub(super) fn new(
+        proxy: &Arc<Proxy>,
+        recipient: R,
+        (function, name, is_exclusive): (FunctionId, &'static str, bool),
+    ) -> Self {
+        Self { recipient: Some(recipient), proxy: proxy.clone(), name, function, is_exclusive }
+    }
+
+    fn send(mut self, link: &Link, args: Result<Region>) {
+        let recipient = self.recipient.take().expect("it is sent once");
+        let args = match args {
+            Ok(args) => args,
+            Err(error) => return recipient.failed(error),
+        };
+        let packed = Arc::new(Packed { function: self.function, args, is_isolated: false });
+        let (proxy, order) = (link.proxy.clone(), link.proxy.next_order());
+        let call = Call { recipient, name: self.name, packed, is_exclusive: self.is_exclusive, proxy, order };
+        link.lane.call(Box::new(call), &link.to);
+    }
+}
+
+impl<R: Recipient> Drop for Outgoing<R> {
     /// The mailbox was closed before its turn came.
     fn drop(&mut self) {
-        if let Some(promise) = self.promise.take() {
+        if let Some(recipient) = self.recipient.take() {
             let error = self.proxy.death(self.name).unwrap_or_else(|| Error::in_task(ErrorKind::Shutdown, self.name));
-            promise.complete(Outcome(Err(error)));
+            recipient.failed(error);
         }
     }
 }
 
-impl<T: Data, S: Slots<Args: ArgList>> Method<Link, S> for Forward<T> {
+/// Sends a call on, once its arguments are there and its turn has come.
+pub(super) struct Forward<R: Recipient> {
+    pub(super) outgoing: Outgoing<R>,
+    /// What keeps the actor until then.
+    pub(super) _kept: Box<dyn Any + Send>,
+}
+
+impl<R: Recipient, S: Slots<Args: ArgList>> Method<Link, S> for Forward<R> {
     type Receiver = ByMut;
     type Outcome = Unwatched;
     const NAME: &'static str = "call of a method";
 
-    fn call(mut self, link: &mut Link, slots: S) -> Unwatched {
-        let (promise, name, function) = (self.promise.take().expect("it is sent once"), self.name, self.function);
-        let _kept = self.kept.take();
-        let args = slots.into_args();
+    fn call(self, link: &mut Link, slots: S) -> Unwatched {
+        let (args, name) = (slots.into_args(), self.outgoing.name);
         let packed = match args.failure() {
             Some(error) => Err(Error::argument(name, error)),
             None => {
                 encode_with(&args, runtime::control().values()).map_err(|error| Error::codec(name, "arguments", error))
             }
         };
-        match packed {
-            Ok(args) => {
-                let call = Call {
-                    promise,
-                    name,
-                    packed: Arc::new(Packed { function, args, is_isolated: false }),
-                    is_exclusive: self.is_exclusive,
-                    proxy: link.proxy.clone(),
-                    order: link.proxy.next_order(),
-                };
-                link.lane.call(Box::new(call), &link.to);
-            }
-            Err(error) => drop(promise.complete(Outcome(Err(error)))),
-        }
+        self.outgoing.send(link, packed);
+        Unwatched
+    }
+}
+
+/// Sends a call on that has come from another process, once its turn has come.
+pub(super) struct Pass {
+    pub(super) outgoing: Outgoing<Reply>,
+    pub(super) args: Region,
+}
+
+impl Method<Link, ()> for Pass {
+    type Receiver = ByMut;
+    type Outcome = Unwatched;
+    const NAME: &'static str = "call of a method, from another process";
+
+    fn call(self, link: &mut Link, (): ()) -> Unwatched {
+        self.outgoing.send(link, Ok(self.args));
         Unwatched
     }
 }
@@ -103,16 +159,16 @@ impl Method<Link, ()> for Last {
 }
 
 /// The call of a method, in another process.
-pub(super) struct Call<T: Send + Sync + 'static> {
-    pub(super) promise: Promise<Outcome<T>>,
-    pub(super) name: &'static str,
-    pub(super) packed: Arc<Packed>,
-    pub(super) is_exclusive: bool,
-    pub(super) proxy: Arc<Proxy>,
-    pub(super) order: u64,
+struct Call<R: Recipient> {
+    recipient: R,
+    name: &'static str,
+    packed: Arc<Packed>,
+    is_exclusive: bool,
+    proxy: Arc<Proxy>,
+    order: u64,
 }
 
-impl<T: Data> Waiting for Call<T> {
+impl<R: Recipient> Waiting for Call<R> {
     fn packed(&self) -> &Packed {
         &self.packed
     }
@@ -130,38 +186,14 @@ impl<T: Data> Waiting for Call<T> {
     }
 
     fn answered(self: Box<Self>, answered: Answered) {
-        let name = self.name;
-        let died = |how| Error::in_task(ErrorKind::WorkerDied { how, attempt: 1 }, name);
-        let result = match answered {
-            Answered::Value(value) => value.decode().map_err(|error| match error {
-                Unread::Codec(error) => Error::codec(name, "value", error),
-                Unread::Gone(how) => died(how),
-            }),
-            Answered::Failed { error, .. } => Err(error),
-            Answered::Died(how) => Err(died(how)),
-            Answered::Refused(why) => Err(Error::in_task(ErrorKind::Lost(why), name)),
-            Answered::NotBegun => {
-                let proxy = self.proxy.clone();
-                let mut state = proxy.lock();
-                let Some(death) = state.death.clone() else {
-                    // The next life may have begun meanwhile.
-                    if let Some((incarnation, lane)) = state.life.clone() {
-                        drop(state);
-                        let life = LifeId { actor: proxy.id, incarnation };
-                        lane.call(self, &encode(&life).expect("ids can be encoded"));
-                    } else {
-                        state.undone.push((self.order, self));
-                    }
-                    return;
-                };
-                Err(Error::actor_died(name, death.cause.clone(), death.error.clone()))
-            }
-        };
-        self.promise.complete(Outcome(result));
+        if let Answered::NotBegun = answered {
+            return self.send_again();
+        }
+        self.recipient.answered(answered, self.name);
     }
 }
 
-impl<T: Data> Call<T> {
+impl<R: Recipient> Call<R> {
     /// One that has ended is made again in the next life, from the last checkpoint on.
     fn note(&self, answered: &Answered) {
         let has_ended = match answered {
@@ -171,6 +203,24 @@ impl<T: Data> Call<T> {
         };
         if has_ended && self.is_exclusive && self.proxy.is_saved() {
             self.proxy.lock().since.push(self.packed.clone());
+        }
+    }
+
+    /// It has not begun: it goes to the next life, if there will be one.
+    fn send_again(self: Box<Self>) {
+        let proxy = self.proxy.clone();
+        let mut state = proxy.lock();
+        if let Some(death) = state.death.clone() {
+            drop(state);
+            return self.recipient.failed(Error::actor_died(self.name, death.cause.clone(), death.error.clone()));
+        }
+        // The next life may have begun meanwhile.
+        if let Some((incarnation, lane)) = state.life.clone() {
+            drop(state);
+            let life = LifeId { actor: proxy.id, incarnation };
+            lane.call(self, &encode(&life).expect("ids can be encoded"));
+        } else {
+            state.undone.push((self.order, self));
         }
     }
 }

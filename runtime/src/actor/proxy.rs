@@ -9,20 +9,20 @@
 
 use super::Actor;
 use super::host::{Death, Host};
-use super::proxied::{Begin, Forward, Last, Link, MethodName, Replay};
+use super::proxied::{Begin, Forward, Last, Link, MethodName, Outgoing, Pass, Replay};
 use crate::arg::{ArgList, Slots};
 use crate::control::Packed;
 use crate::data::Data;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::ObjectRef;
-use crate::process::{Answered, Keeper, Lane, Life, LifeId, Waiting};
-use crate::registry::{self, FunctionId};
+use crate::process::{Answered, Keeper, Lane, Life, LifeId, Reply, Waiting};
+use crate::registry::{self, FunctionId, MethodEntry};
 use crate::runtime;
 use rayline_core::controller::{ActorEnd, Event};
 use rayline_core::ids::{ActorId, Incarnation, LeaseId};
 use rayline_core::resources::Grant;
 use rayline_exec::{ActorHooks, Mailbox, promise};
-use rayline_store::{encode, encode_with};
+use rayline_store::{Region, encode, encode_with};
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -117,11 +117,21 @@ impl Proxy {
     ) -> ObjectRef<T> {
         let (promise, handle) = promise::<MethodName, _>();
         let function = registry::method_number::<M>().expect("the methods of a registered actor are registered");
-        drop(self.mailbox.send(
-            slots,
-            Forward { promise: Some(promise), proxy: self.clone(), name, function, is_exclusive, kept: Some(kept) },
-        ));
+        let outgoing = Outgoing::new(self, promise, (function, name, is_exclusive));
+        drop(self.mailbox.send(slots, Forward { outgoing, _kept: kept }));
         ObjectRef::from_handle(handle)
+    }
+
+    /// Sends a call of another process, as it came from there.
+    pub(crate) fn send_encoded(
+        self: &Arc<Self>,
+        entry: &MethodEntry,
+        function: FunctionId,
+        args: Region,
+        reply: Reply,
+    ) {
+        let outgoing = Outgoing::new(self, reply, (function, entry.name, entry.is_exclusive));
+        drop(self.mailbox.send((), Pass { outgoing, args }));
     }
 
     /// Nobody refers to it any more: it ends after the calls that were sent.
@@ -194,7 +204,7 @@ impl Proxy {
     }
 
     /// Whether there are checkpoints of it.
-    pub(super) fn is_saved(&self) -> bool {
+    pub(crate) fn is_saved(&self) -> bool {
         self.options.1 > 0
     }
 
@@ -255,7 +265,7 @@ impl Host for Proxy {
 }
 
 /// The mailbox of a proxy runs no code of the user's, which alone could fail.
-struct Quiet;
+pub(crate) struct Quiet;
 
 impl ActorHooks for Quiet {
     fn crashed(&self, method: &'static str, message: &str) {

@@ -3,8 +3,9 @@
 //! A call goes from the thread that submits it straight to a process, and its answer to the thread that waits, if one
 //! does. The control thread has no part in it.
 
+use super::calls::{Answered, Waiting};
 use super::fleet::Request;
-use super::lane::{Answered, Lane, Waiting};
+use super::lane::Lane;
 use super::values::Unread;
 use crate::arg::Slots;
 use crate::control::Packed;

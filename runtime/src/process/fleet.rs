@@ -1,8 +1,9 @@
 //! The worker processes of a driver: the crew, which runs plain tasks, and one process for each isolated task that
 //! runs; idle ones are used again.
 
+use super::calls::{Answered, Waiting};
 use super::crew::Crew;
-use super::lane::{Answered, CancelCall, Given, Lane, Waiting};
+use super::lane::{CancelCall, Given, Lane};
 use super::launch::{Worker, launch};
 use super::values::Values;
 use super::worker::Hello;

@@ -1,24 +1,30 @@
 //! A driver's way to one worker process: calls there, answers back.
 
+use super::calls::{Answered, Called, Calls, Waiting};
 use super::fetcher::Fetcher;
+use super::held::Held;
+use super::lent::Lent;
 use super::lives::{Ended, LifeId};
+use super::reply::{Answering, Reply};
 use super::ring_end::RingEnd;
 use super::socket::Socket;
-use super::values::{Release, Value, Values};
+use super::values::{Release, Values};
 use super::wire::{Garbled, Haste, Header, Kind, Outlet};
-use super::{FEW, Hello};
-use crate::control::{Arrival, Packed};
-use crate::error::Error;
+use super::{FEW, Hello, Joined};
+use crate::control::Arrival;
+use crate::refs::{self, Asked, ProcessId};
+use crate::registry::{Answer, FunctionId};
 use crate::runtime;
 use rayline_core::ids::{ActorId, LeaseId, TaskId};
 use rayline_core::resources::Grant;
 use rayline_exec::Look;
 use rayline_store::{Region, decode, decode_copied, encode};
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Wake;
 
 /// The calls that are under way in one worker process.
@@ -28,14 +34,18 @@ use std::task::Wake;
 ///
 /// Invariant LANE-1: each call is answered once: by the worker, or by the end of the process.
 pub(crate) struct Lane {
-    outlet: Outlet,
+    me: Weak<Lane>,
+    process: ProcessId,
+    outlet: Arc<Outlet>,
     end: End,
     /// Which of the driver's processes it is.
     number: u64,
     values: Arc<Values>,
     /// Decodes values that have yet to be read.
     fetcher: Arc<Fetcher>,
-    calls: Mutex<Calls>,
+    state: Mutex<State>,
+    /// What was given to the worker until it lets it go.
+    held: Held,
     under_way: AtomicUsize,
     /// How many threads the worker has for plain tasks, as it was told last.
     threads: AtomicU32,
@@ -52,58 +62,17 @@ pub(super) enum End {
 }
 
 #[derive(Default)]
-struct Calls {
-    /// Each at its place, with its serial number. Free places are used again.
-    waiting: Vec<Option<(u32, Box<dyn Waiting>)>>,
-    free: Vec<u32>,
-    serial: u32,
+struct State {
+    calls: Calls,
     /// Why it was killed from here.
     verdict: Option<String>,
     /// How the process ended.
     ended: Option<String>,
 }
 
-/// What a call is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Called {
-    Task,
-    Constructor,
-    Method,
-}
-
 /// Keeps the checkpoints of an actor.
 pub(crate) trait Keeper: Send + Sync {
     fn keep(&self, saved: Vec<u8>);
-}
-
-/// A call that waits for its answer.
-pub(crate) trait Waiting: Send {
-    /// What is called of it.
-    fn called(&self) -> Called {
-        Called::Task
-    }
-    /// What is called.
-    fn packed(&self) -> &Packed;
-    /// Which try it is, from 1.
-    fn attempt(&self) -> u32;
-    /// Its answer has come, in its turn; what is in it may still have to be read.
-    fn came(&self, _: &Answered) {}
-    /// It has an answer.
-    fn answered(self: Box<Self>, answered: Answered);
-}
-
-/// How a call in a worker process ended.
-pub(crate) enum Answered {
-    /// With a value, encoded.
-    Value(Value),
-    /// With an error of the task.
-    Failed { error: Error, retryable: bool },
-    /// With the process, as said.
-    Died(String),
-    /// It never began, and won't: why.
-    Refused(String),
-    /// It has not begun: the life that it was sent to has ended.
-    NotBegun,
 }
 
 /// Why a process is ended that sent what no worker sends.
@@ -118,15 +87,30 @@ pub(super) struct Given {
 }
 
 impl Lane {
-    /// A lane to the driver's process of that number, which has access to `values`.
-    pub(super) fn new(outlet: Outlet, end: End, number: u64, values: Arc<Values>) -> Arc<Self> {
-        let (calls, under_way, threads) = (Mutex::default(), AtomicUsize::new(0), AtomicU32::new(0));
-        let (keepers, fetcher) = (Mutex::default(), Arc::default());
-        Arc::new(Self { outlet, end, number, values, fetcher, calls, under_way, threads, keepers })
+    /// A lane to a process of the driver's, which has that number among them, and access to `values`.
+    pub(super) fn new(
+        (process, number): (ProcessId, u64),
+        (outlet, end): (Outlet, End),
+        values: Arc<Values>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            process,
+            outlet: Arc::new(outlet),
+            end,
+            number,
+            values,
+            fetcher: Arc::default(),
+            state: Mutex::default(),
+            held: Held::default(),
+            under_way: AtomicUsize::new(0),
+            threads: AtomicU32::new(0),
+            keepers: Mutex::default(),
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the process hasn't ended.
@@ -176,18 +160,21 @@ impl Lane {
             Called::Task => Kind::Run,
             Called::Constructor => Kind::Create,
             Called::Method => Kind::Method,
+            Called::Ask => Kind::Ask,
         };
         // The end of a ring is that process already.
         let isolated = packed.is_isolated && matches!(self.end, End::Socket(_));
-        let mut calls = self.lock();
-        if let Some(how) = calls.ended.clone() {
-            drop(calls);
+        let mut state = self.lock();
+        if let Some(how) = state.ended.clone() {
+            drop(state);
             call.answered(Answered::Died(how));
             return u64::MAX;
         }
-        let number = calls.add(call);
-        drop(calls);
-        let haste = if self.under_way.fetch_add(1, Ordering::Relaxed) < FEW { Haste::Now } else { Haste::Soon };
+        let number = state.calls.add(call);
+        drop(state);
+        // What is asked may be answered much later: it is no work that is under way.
+        let before = if kind == Kind::Ask { 0 } else { self.under_way.fetch_add(1, Ordering::Relaxed) };
+        let haste = if before < FEW { Haste::Now } else { Haste::Soon };
         let given_bytes = given.len() as u32;
         let header = Header { flag: isolated, function, attempt, given_bytes, ..Header::new(kind, number) };
         // Where the process is gone its end answers the call.
@@ -195,11 +182,29 @@ impl Lane {
         number
     }
 
+    /// Asks the worker something of what it has referred to.
+    pub(crate) fn ask(&self, asked: Asked, call: Box<dyn Waiting>) -> u64 {
+        self.call(call, &encode(&asked).expect("numbers can be encoded"))
+    }
+
+    /// Has the worker let go what it gave, or keeps, for an answer.
+    pub(crate) fn release(&self, call: u64) {
+        self.tell(Kind::Release, call, 0);
+    }
+
     /// Sets the worker up, before anything else.
     pub(super) fn greet(&self, hello: &Hello) {
+        refs::connected(self.process, self.me.clone());
         let hello = encode(hello).expect("numbers can be encoded");
         // Where the process is gone its end says so.
         let _ = self.outlet.send(Header::new(Kind::Hello, 0), [&hello, &[]], Haste::Now);
+    }
+
+    /// Tells the worker of another, whose memory it may have to read.
+    pub(crate) fn introduce(&self, other: &Joined) {
+        let other = encode(other).expect("numbers can be encoded");
+        // A process that is gone need not be told.
+        let _ = self.outlet.send(Header::new(Kind::Peer, 0), [&other, &[]], Haste::Now);
     }
 
     /// Asks the worker to end a life.
@@ -249,34 +254,28 @@ impl Lane {
 
     pub(super) fn take(&self, header: Header, body: Region) {
         // Also where nobody waits for it: what a value names is this process's now, and goes with it.
-        let answered = match header.kind {
-            Kind::Value => Answered::Value(self.values.receive(body, self.number, || self.release(header.call))),
+        match header.kind {
             Kind::LifeEnded => return life_ended(&body),
             Kind::Saved => return self.saved(header, &body),
-            Kind::NotBegun => Answered::NotBegun,
-            Kind::Died => Answered::Died(decode(&body).unwrap_or_else(|_| "has died".to_owned())),
-            _ => match decode(&body) {
-                Ok(error) => Answered::Failed { error, retryable: header.flag },
-                Err(error) => Answered::Died(format!("sent an error that can't be read: {error}")),
-            },
-        };
-        let Some(call) = self.lock().remove(header.call) else { return };
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
-        call.came(&answered);
-        match answered {
-            Answered::Value(value) if value.is_elsewhere() => {
-                self.fetcher.run(Box::new(move || call.answered(Answered::Value(value))));
-            }
-            answered => call.answered(answered),
+            Kind::Ask => return self.asked(header, &body),
+            Kind::Release => return self.held.release(header.call),
+            _ => {}
         }
+        let release = || Release { outlet: self.outlet.clone(), call: header.call };
+        let answered = Answered::of(header, body, |body| self.values.receive(body, self.number, release));
+        let Some(call) = self.lock().calls.remove(header.call) else { return };
+        if call.called() != Called::Ask {
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+        }
+        answered.hand_to(call, &self.fetcher);
     }
 
-    /// What lets a worker on a node let an answer go.
-    fn release(&self, call: u64) -> Option<Release> {
-        match &self.end {
-            End::Ring(_) => None,
-            End::Socket(socket) => Some(Release { socket: socket.clone(), call }),
-        }
+    /// The worker asks for something that it was given a reference to.
+    fn asked(&self, header: Header, body: &Region) {
+        let Some(me) = self.me.upgrade() else { return };
+        let (args, asked) = header.split(body);
+        let args = self.values.keep_named(args, self.number);
+        refs::serve(decode_copied(asked), FunctionId(header.function), args, Reply::new(me, header.call));
     }
 
     /// A checkpoint of an actor that lives there.
@@ -304,12 +303,32 @@ impl Lane {
 
     fn end(&self, how: String) {
         self.lock_keepers().clear();
-        let mut calls = self.lock();
-        let how = calls.verdict.take().unwrap_or(how);
-        calls.ended = Some(how.clone());
-        let waiting = std::mem::take(&mut calls.waiting);
-        drop(calls);
-        waiting.into_iter().flatten().for_each(|(_, call)| call.answered(Answered::Died(how.clone())));
+        refs::disconnected(self.process);
+        let mut state = self.lock();
+        let how = state.verdict.take().unwrap_or(how);
+        state.ended = Some(how.clone());
+        let waiting = state.calls.take_all();
+        drop(state);
+        waiting.for_each(|call| call.answered(Answered::Died(how.clone())));
+        self.held.clear();
+    }
+}
+
+/// It answers what the worker asks.
+impl Answering for Lane {
+    fn answer(&self, call: u64, answer: Answer) {
+        let (header, body) = Header::of_answer(call, answer);
+        self.held.keep(call, &body);
+        // Where the process is gone nobody minds.
+        let _ = self.outlet.send(header, [&body, &[]], Haste::Now);
+    }
+
+    fn lend(&self) -> Lent<'_> {
+        Lent::Values(&self.values)
+    }
+
+    fn keep(&self, call: u64, thing: Box<dyn Any + Send>) {
+        self.held.keep_thing(call, thing);
     }
 }
 
@@ -318,26 +337,6 @@ fn life_ended(body: &Region) {
     match decode::<Ended>(body) {
         Ok(ended) => runtime::control().arrived(Arrival::LifeEnded(ended)),
         Err(error) => tracing::warn!(%error, "a worker says something unreadable of an actor"),
-    }
-}
-
-impl Calls {
-    /// The call's number: its place below, its serial number above, so that a late cancellation finds no other call.
-    fn add(&mut self, call: Box<dyn Waiting>) -> u64 {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.waiting.push(None);
-            self.waiting.len() as u32 - 1
-        });
-        self.serial = self.serial.wrapping_add(1);
-        self.waiting[place as usize] = Some((self.serial, call));
-        u64::from(self.serial) << 32 | u64::from(place)
-    }
-
-    fn remove(&mut self, number: u64) -> Option<Box<dyn Waiting>> {
-        let (serial, place) = ((number >> 32) as u32, number as u32);
-        let (_, call) = self.waiting.get_mut(place as usize)?.take_if(|(found, _)| *found == serial)?;
-        self.free.push(place);
-        Some(call)
     }
 }
 

@@ -8,6 +8,7 @@ use super::values::Values;
 use super::wire::Outlet;
 use super::worker::Hello;
 use super::{RING, role};
+use crate::refs::ProcessId;
 use rayline_transport::ring::{self, Closer, Pair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io;
@@ -57,8 +58,9 @@ pub(super) fn launch(hello: &Hello, number: u64, values: &Arc<Values>) -> io::Re
 
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     let end = End::Ring(Box::new(RingEnd::new(receiver, closer.clone(), process)));
-    let lane = Lane::new(Outlet::ring(sender), end, number, values.clone());
-    lane.greet(&Hello { number, ..hello.clone() });
+    let process = ProcessId::fresh()?;
+    let lane = Lane::new((process, number), (Outlet::ring(sender), end), values.clone());
+    lane.greet(&Hello { number, process, ..hello.clone() });
     let attended = lane.clone();
     let end = watch(child, reader, closer)?;
     let attend = move || attended.attend(|| end.recv().unwrap_or_else(|_| "is gone".into()));

@@ -1,6 +1,7 @@
 //! A leased task in a process that stays when it has ended.
 
-use super::lane::{Answered, CancelCall, Given, Lane, Waiting};
+use super::calls::{Answered, Waiting};
+use super::lane::{CancelCall, Given, Lane};
 use crate::control::{Leased, Packed, Run, tell_ended};
 use rayline_store::encode;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 
 use super::STORE;
 use super::spans::Spans;
-use super::values::named;
+use super::values::{Values, named};
 use rayline_store::shm::{Client, LentObjects};
 use rayline_store::{Buf, Carrier, ImportError, Name};
 use rayline_transport::ring;
@@ -27,13 +27,15 @@ pub(super) struct Store {
 }
 
 /// What one call was lent, and has made.
-pub(super) enum Lent<'a> {
+pub(crate) enum Lent<'a> {
     Objects(Objects<'a>),
     Spans(&'a Spans),
+    /// In the driver, which lends to others.
+    Values(&'a Values),
 }
 
 /// What one call was lent of a store, and has made in it.
-pub(super) struct Objects<'a> {
+pub(crate) struct Objects<'a> {
     store: &'a Store,
     objects: OnceCell<Option<LentObjects<'a>>>,
 }
@@ -69,7 +71,7 @@ impl<'a> Objects<'a> {
 
 impl Lent<'_> {
     /// Makes what the call has made in the driver's store the driver's, before it is told.
-    pub(super) fn give_away(self) {
+    pub(crate) fn give_away(self) {
         if let Self::Objects(lent) = self
             && let Some(Some(objects)) = lent.objects.into_inner()
         {
@@ -83,6 +85,7 @@ impl Carrier for Lent<'_> {
         match self {
             Self::Objects(lent) => named(lent.get()?.export(buffer), buffer),
             Self::Spans(spans) => spans.export(buffer),
+            Self::Values(values) => values.export(buffer),
         }
     }
 
@@ -91,6 +94,7 @@ impl Carrier for Lent<'_> {
         match self {
             Self::Objects(lent) => lent.get().ok_or_else(none)?.import(name),
             Self::Spans(spans) => spans.import(name),
+            Self::Values(values) => values.import(name),
         }
     }
 }

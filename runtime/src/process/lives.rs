@@ -115,7 +115,7 @@ impl Worker {
         // Other calls don't wait for what this one has to read.
         self.actors.lock_awaited().push((life, false));
         let (worker, spans) = (self.clone(), spans.clone());
-        let read = move || {
+        self.fetcher.run(Box::new(move || {
             // What can't be read says so when it is decoded.
             let _read: Vec<_> = named.iter().map(|name| spans.import(name)).collect();
             if worker.actors.is_given_up(life) {
@@ -126,13 +126,7 @@ impl Worker {
             if worker.actors.no_longer_awaited(life) {
                 worker.stop_life(life);
             }
-        };
-        let spawned = std::thread::Builder::new().name("rayline-fetch".into()).spawn(read);
-        if let Err(error) = spawned {
-            tracing::warn!(%error, "no thread for an actor's arguments");
-            self.actors.no_longer_awaited(life);
-            self.answer(header.call, Answer::NotBegun);
-        }
+        }));
     }
 
     fn create_now(self: &Arc<Self>, header: Header, body: &Region) {
@@ -153,7 +147,7 @@ impl Worker {
             decode_copied(life).map_err(unreadable)?;
         let witness = Box::new(Reporter { worker: self.clone(), call: header.call });
         let options = (concurrency as usize, checkpoint_every);
-        let lent = self.upstream.get().expect("it comes after the greeting").lend();
+        let lent = self.lend();
         let hosted = (entry.host)(Hosting { id: id.actor, options, saved, witness }, &args, &lent)?;
         let has_thread = !grant.cpu().is_zero();
         if has_thread {

@@ -9,6 +9,7 @@
 //! ```
 //! Large buffers don't go through the ring ([`values`]), nor through the connection with a node ([`spans`]). A worker dies with its driver: the system kills it with the thread that started it, and the ring closes.
 
+mod calls;
 mod crew;
 mod fetcher;
 mod fleet;
@@ -34,10 +35,12 @@ mod welcome;
 mod wire;
 mod worker;
 
+pub(crate) use calls::{Answered, Called, Waiting};
 pub(crate) use crew::{Crew, submit};
 pub(crate) use fleet::Fleet;
-pub(crate) use lane::{Answered, Called, Keeper, Lane, Waiting};
+pub(crate) use lane::{Keeper, Lane};
 pub(crate) use leased_call::run_on;
+pub(crate) use lent::Lent;
 pub(crate) use lives::{Ended, Life, LifeId};
 pub(crate) use node_reader::Joined;
 pub(crate) use output::say;
@@ -46,7 +49,7 @@ pub(crate) use spans::Spans;
 pub use spans::{published_memories, span_bytes_read};
 pub(crate) use values::{Unread, Values};
 pub(crate) use welcome::Greeter;
-pub(crate) use worker::Hello;
+pub(crate) use worker::{Hello, Worker};
 
 /// What a node's daemon needs to start workers.
 #[cfg(feature = "command")]

@@ -1,6 +1,6 @@
 //! An isolated task on a node: its worker hands it on to a process of its own.
 
-use super::lane::Answered;
+use super::calls::Answered;
 use super::worker::{Call, Worker};
 use crate::control::{Leased, Packed, Run, Turn};
 use crate::error::{Error, ErrorKind};

@@ -1,46 +1,79 @@
-//! The answer to a call of a method, in the actor's process.
+//! The answer to a call of a method, or to what another process asks, where it is made.
 
+use super::calls::Answered;
 use super::lent::Lent;
 use super::lives::LifeId;
-use super::worker::Worker;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Answer;
 use rayline_core::ids::{ActorId, Incarnation};
-use rayline_store::{Carrier, Region, encode_with};
+use rayline_store::{Carrier, Region, encode, encode_with};
 use serde::Serialize;
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+
+/// Who sends answers to another process.
+pub(crate) trait Answering: Send + Sync {
+    /// A call has come.
+    fn begin(&self) {}
+    /// A call has its answer.
+    fn answer(&self, call: u64, answer: Answer);
+    /// What names the large buffers of arguments and values.
+    fn lend(&self) -> Lent<'_>;
+    /// Keeps something for the other process, until that releases the call or is gone.
+    fn keep(&self, call: u64, thing: Box<dyn Any + Send>);
+    /// Has the driver keep a checkpoint of an actor that lives here for it.
+    fn save(&self, _: LifeId, _: &Region) {}
+}
 
 /// Answers a call once. Dropped without, it says that the call has not begun.
 #[doc(hidden)]
 pub struct Reply {
-    worker: Arc<Worker>,
+    to: Arc<dyn Answering>,
     call: u64,
     is_due: bool,
 }
 
 impl Reply {
-    pub(super) fn new(worker: Arc<Worker>, call: u64) -> Self {
-        worker.methods.fetch_add(1, Ordering::Relaxed);
-        Self { worker, call, is_due: true }
+    pub(super) fn new(to: Arc<dyn Answering>, call: u64) -> Self {
+        to.begin();
+        Self { to, call, is_due: true }
     }
 
     fn give(&mut self, answer: Answer) {
         self.is_due = false;
-        self.worker.methods.fetch_sub(1, Ordering::Relaxed);
-        self.worker.answer(self.call, answer);
-    }
-
-    fn lent(&self) -> Lent<'_> {
-        self.worker.upstream.get().expect("a call comes after the greeting").lend()
+        self.to.answer(self.call, answer);
     }
 
     /// What names the large buffers of the arguments.
     pub(crate) fn carrier(&self) -> impl Carrier {
-        self.lent()
+        self.to.lend()
+    }
+
+    /// Answers with an error.
+    pub(crate) fn fail(mut self, error: Error) {
+        self.give(Answer::Failed { error, retryable: false });
+    }
+
+    /// Answers as another process has answered.
+    pub(crate) fn relay(mut self, answered: Answered, name: &'static str) {
+        self.give(match answered {
+            Answered::Value(value) => Answer::Value(value.into_body()),
+            Answered::Failed { error, retryable } => Answer::Failed { error, retryable },
+            Answered::NotBegun => Answer::NotBegun,
+            Answered::Died(how) => Answer::Died(how),
+            Answered::Refused(why) => {
+                Answer::Failed { error: Error::in_task(ErrorKind::Lost(why), name), retryable: false }
+            }
+        });
+    }
+
+    /// Answers that `thing` is kept until the other process lets it go.
+    pub(crate) fn keep(mut self, thing: Box<dyn Any + Send>) {
+        self.to.keep(self.call, thing);
+        self.give(Answer::Value(encode(&()).expect("nothing can be encoded")));
     }
 
     /// Answers with a method's result, and then sends the checkpoint that was taken after it: so the driver knows which calls
@@ -51,16 +84,16 @@ impl Reply {
         result: Result<T>,
         saved: Option<(ActorId, Incarnation, Region)>,
     ) {
-        let worker = self.worker.clone();
+        let to = self.to.clone();
         self.answer(name, result);
         if let Some((actor, incarnation, saved)) = saved {
-            worker.save(LifeId { actor, incarnation }, &saved);
+            to.save(LifeId { actor, incarnation }, &saved);
         }
     }
 
     /// Answers with a method's result.
     pub(crate) fn answer<T: Serialize>(mut self, name: &'static str, result: Result<T>) {
-        let lent = self.lent();
+        let lent = self.to.lend();
         let encoded =
             result.and_then(|value| encode_with(&value, &lent).map_err(|error| Error::codec(name, "value", error)));
         let answer = match encoded {

@@ -77,6 +77,15 @@ impl SpanCache {
         reading.outcome.clone()
     }
 
+    /// A buffer of this process's own, to be found by its name while it lives: what was sent may come back.
+    pub(super) fn own(&self, place: Place, buffer: &Buf<u8>) {
+        let mut state = self.lock();
+        state.clean();
+        if let Some(weak) = buffer.downgrade() {
+            state.known.insert(place, Known::Here(weak));
+        }
+    }
+
     /// No longer keeps what `buffer` is a part of: it is somebody's here, who publishes it, and goes with that.
     pub(super) fn let_go(&self, buffer: &Buf<u8>) {
         if self.kept_bytes_max == 0 {
@@ -106,8 +115,8 @@ impl State {
         }
     }
 
-    /// It has come: what has to go for it.
-    fn add(&mut self, place: Place, buffer: &Buf<u8>, kept_bytes_max: usize) -> Vec<Buf<u8>> {
+    /// Takes out those that are gone, now and then.
+    fn clean(&mut self) {
         const CLEAN_AT_LEAST: usize = 64;
         if self.known.len() >= self.clean_at {
             self.known.retain(|_, known| match known {
@@ -116,6 +125,11 @@ impl State {
             });
             self.clean_at = (2 * self.known.len()).max(CLEAN_AT_LEAST);
         }
+    }
+
+    /// It has come: what has to go for it.
+    fn add(&mut self, place: Place, buffer: &Buf<u8>, kept_bytes_max: usize) -> Vec<Buf<u8>> {
+        self.clean();
         let mut gone = Vec::new();
         match buffer.downgrade() {
             Some(weak) => drop(self.known.insert(place, Known::Here(weak))),

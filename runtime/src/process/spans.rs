@@ -112,6 +112,7 @@ impl Carrier for Spans {
         let span = shown.0.as_ref()?.remote().slice(range.start as u64, range.len() as u64);
         let place = Place { holder: self.local, span };
         self.cache.let_go(buffer);
+        self.cache.own(place, buffer);
         Some(Name::new(&place.encode(), Arc::new(buffer.clone())))
     }
 
@@ -221,6 +222,7 @@ mod tests {
         let read = worker.import(whole.bytes()).unwrap();
         assert_eq!(read, buffer);
         assert_eq!(worker.import(part.bytes()).unwrap()[..], buffer[100..2000]);
+        assert_eq!(driver.import(part.bytes()).unwrap().as_ptr(), buffer[100..].as_ptr(), "its own comes back");
         let again = worker.import(whole.bytes()).unwrap();
         assert_eq!(again.as_ptr(), read.as_ptr());
         let name = *whole.bytes().first_chunk::<PLACE_BYTES>().unwrap();

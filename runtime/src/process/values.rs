@@ -15,9 +15,10 @@
 //! the same objects. Where the store has no room, bytes go through the ring.
 
 use super::STORE;
-use super::socket::Socket;
 use super::spans::Spans;
-use super::wire::{Haste, Header, Kind};
+use super::wire::{Haste, Header, Kind, Outlet};
+use super::worker::Worker;
+use crate::refs::RefId;
 use rayline_store::shm::{OwnedObjects, Store, StoreError, StoreOptions, Usage};
 use rayline_store::{Buf, Carrier, CodecError, ImportError, Name, Region, decode, decode_with};
 use rayline_transport::ring;
@@ -99,19 +100,38 @@ impl Values {
         }
     }
 
-    /// The value that a worker has sent, who holds what it names until it is released, as `release` does.
-    pub(super) fn receive(&self, body: Region, maker: u64, release: impl FnOnce() -> Option<Release>) -> Value {
-        if rayline_store::names(&body).next().is_none() {
-            return Value { body, named: Named::Nothing };
-        }
-        let named = match (self.spans(), release()) {
-            (Some(spans), Some(release)) => Named::Spans { spans, _release: release },
-            _ => match self.opened() {
-                Some(opened) => Named::Objects(Adopted { _objects: opened.objects.adopt(&body, maker), opened }),
+    /// The value that a worker has sent. What it names, but for objects of the store, its worker holds until it is
+    /// released, as `release` does.
+    pub(super) fn receive(&self, body: Region, maker: u64, release: impl FnOnce() -> Release) -> Value {
+        let named = if rayline_store::names(&body).next().is_none() {
+            Named::Nothing
+        } else if let Some(spans) = self.spans() {
+            Named::Spans { spans, _release: release() }
+        } else {
+            let _release = names_ref(&body).then(release);
+            match self.opened() {
+                Some(opened) => Named::Objects {
+                    adopted: Adopted { _objects: opened.objects.adopt(&body, maker), opened },
+                    _release,
+                },
                 None => Named::Nothing,
-            },
+            }
         };
         Value { body, named }
+    }
+
+    /// Arguments that a worker has sent, which keep what they name and it gave away.
+    pub(super) fn keep_named(&self, args: Region, maker: u64) -> Region {
+        if rayline_store::names(&args).next().is_none() || self.spans().is_some() {
+            return args;
+        }
+        match self.opened() {
+            Some(opened) => {
+                let objects = opened.objects.adopt(&args, maker);
+                args.keeping(objects)
+            }
+            None => args,
+        }
     }
 
     /// Frees what a worker left that is dead, and of which no message is left.
@@ -228,26 +248,39 @@ pub(crate) struct Value {
 /// What a value names.
 enum Named {
     Nothing,
-    /// Objects of the driver's store.
-    Objects(Adopted),
-    /// Memory of its worker, which is let go with the value.
+    /// Objects of the driver's store, and what its worker refers to.
+    Objects {
+        adopted: Adopted,
+        _release: Option<Release>,
+    },
+    /// Memory of another process, which is let go with the value.
     Spans {
         spans: Arc<Spans>,
         _release: Release,
     },
+    /// What the driver has lent this worker, until the value is gone.
+    Lent {
+        worker: Arc<Worker>,
+        _release: Release,
+    },
 }
 
-/// Has a worker let go what an answer of it names.
+/// Has another process let go what an answer of it names.
 pub(super) struct Release {
-    pub(super) socket: Arc<Socket>,
+    pub(super) outlet: Arc<Outlet>,
     pub(super) call: u64,
 }
 
 impl Drop for Release {
     fn drop(&mut self) {
-        // A worker that is gone holds nothing.
-        let _ = self.socket.send(Header::new(Kind::Release, self.call), [&[], &[]], Haste::Now);
+        // A process that is gone holds nothing.
+        let _ = self.outlet.send(Header::new(Kind::Release, self.call), [&[], &[]], Haste::Now);
     }
+}
+
+/// Whether a reference to something else is in an encoding.
+pub(super) fn names_ref(encoding: &[u8]) -> bool {
+    rayline_store::names(encoding).any(|name| RefId::decode(name).is_some())
 }
 
 /// The objects that a value names, until it is decoded and its buffers keep them.
@@ -265,15 +298,26 @@ pub(crate) enum Unread {
 }
 
 impl Value {
-    /// The value as it came. Only of a worker that has no store, so that it names nothing.
-    pub(super) fn into_body(self) -> Region {
-        debug_assert!(matches!(self.named, Named::Nothing), "what it names goes with it");
-        self.body
+    /// What the driver has sent to this worker.
+    pub(super) fn lent(body: Region, worker: &Arc<Worker>, release: impl FnOnce() -> Release) -> Self {
+        let is_whole = rayline_store::names(&body).next().is_none();
+        let named = if is_whole { Named::Nothing } else { Named::Lent { worker: worker.clone(), _release: release() } };
+        Self { body, named }
     }
 
-    /// Whether a part of it has yet to be read from its worker.
+    /// The value as it came, which keeps what it names.
+    pub(super) fn into_body(self) -> Region {
+        match self.named {
+            Named::Nothing => self.body,
+            named => self.body.keeping(named),
+        }
+    }
+
+    /// Whether a part of it has yet to be read from another process.
     pub(super) fn is_elsewhere(&self) -> bool {
-        matches!(self.named, Named::Spans { .. })
+        let is_buffer = |name| RefId::decode(name).is_none();
+        let of_spans = matches!(self.named, Named::Spans { .. } | Named::Lent { .. });
+        of_spans && rayline_store::names(&self.body).any(is_buffer)
     }
 
     /// The value. Its large buffers are views of shared memory.
@@ -283,8 +327,9 @@ impl Value {
     pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Unread> {
         let value = match &self.named {
             Named::Nothing => decode(&self.body),
-            Named::Objects(adopted) => decode_with(&self.body, adopted),
+            Named::Objects { adopted, .. } => decode_with(&self.body, adopted),
             Named::Spans { spans, .. } => decode_with(&self.body, &**spans),
+            Named::Lent { worker, .. } => decode_with(&self.body, &worker.lend()),
         };
         value.map_err(|error| match error {
             error @ (CodecError::Import(ImportError::Gone | ImportError::Unavailable { .. })

@@ -6,6 +6,7 @@ use super::node_reader::Joined;
 use super::socket::Socket;
 use super::values::Values;
 use super::wire::{Kind, Outlet};
+use crate::refs::ProcessId;
 use rayline_store::decode;
 use rayline_transport::tcp::Stream;
 use std::sync::Arc;
@@ -28,9 +29,11 @@ impl Greeter {
             return None;
         };
         self.values.introduce(joined.peer, joined.address);
-        let lane = Lane::new(Outlet::Socket(socket.clone()), End::Socket(socket), 0, self.values.clone());
+        let process = ProcessId(joined.peer);
+        let ends = (Outlet::Socket(socket.clone()), End::Socket(socket));
+        let lane = Lane::new((process, 0), ends, self.values.clone());
         // No memory is shared with another node.
-        lane.greet(&Hello { cpus: joined.cpus, object_store_bytes: 0, ..self.hello.clone() });
+        lane.greet(&Hello { cpus: joined.cpus, object_store_bytes: 0, process, ..self.hello.clone() });
         Some((joined, lane))
     }
 }

@@ -10,7 +10,8 @@
 //! the ring meanwhile, so no other message comes between.
 
 use super::socket::Socket;
-use rayline_store::{Region, RegionMut};
+use crate::registry::Answer;
+use rayline_store::{Region, RegionMut, encode};
 use rayline_transport::ring::{Receiver, SendError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,17 +36,21 @@ pub(super) enum Kind {
     Method = 6,
     /// To a worker: end a life, which the body names.
     Stop = 7,
-    /// To a worker: what the answer to the call names has been read, or won't be.
+    /// What the answer to the call names has been read, or won't be; or what was asked to be kept need not be.
     Release = 8,
+    /// To a worker on a node: another one of the same driver's, [`Joined`](super::node_reader::Joined), encoded.
+    Peer = 9,
+    /// Of what the other side has referred to: [`Asked`](crate::refs::Asked), after arguments where it is a call.
+    Ask = 10,
     /// From a worker on a node, first of all: [`Joined`](super::node_reader::Joined), encoded.
     Joined = 15,
-    /// From a worker: the call's value is the body.
+    /// The call's value is the body.
     Value = 16,
-    /// From a worker: the call's error is the body; flag 1 says that another try is worth it.
+    /// The call's error is the body; flag 1 says that another try is worth it.
     Failed = 17,
-    /// From a worker: the process of its own that ran the call has died; the body says how.
+    /// The process that ran the call has died; the body says how.
     Died = 18,
-    /// From a worker: the method has not begun, as the life has ended.
+    /// The method has not begun, as the life has ended.
     NotBegun = 19,
     /// From a worker: a life has ended, as the body says.
     LifeEnded = 20,
@@ -55,9 +60,9 @@ pub(super) enum Kind {
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        use Kind::{Cancel, Create, Dismiss, Hello, Method, Release, Run, Stop, Threads};
+        use Kind::{Ask, Cancel, Create, Dismiss, Hello, Method, Peer, Release, Run, Stop, Threads};
         use Kind::{Died, Failed, Joined, LifeEnded, NotBegun, Saved, Value};
-        const TO_WORKERS: [Kind; 9] = [Hello, Run, Cancel, Dismiss, Threads, Create, Method, Stop, Release];
+        const TO_WORKERS: [Kind; 11] = [Hello, Run, Cancel, Dismiss, Threads, Create, Method, Stop, Release, Peer, Ask];
         const FROM_WORKERS: [Kind; 7] = [Joined, Value, Failed, Died, NotBegun, LifeEnded, Saved];
         TO_WORKERS.into_iter().chain(FROM_WORKERS).find(|kind| *kind as u8 == byte)
     }
@@ -81,6 +86,19 @@ const BODY_BYTES_MAX: u64 = 1 << 40;
 impl Header {
     pub(super) fn new(kind: Kind, call: u64) -> Self {
         Self { kind, flag: false, function: 0, call, attempt: 0, given_bytes: 0 }
+    }
+
+    /// The answer to a call, and its body.
+    pub(super) fn of_answer(call: u64, answer: Answer) -> (Self, Region) {
+        match answer {
+            Answer::Value(value) => (Self::new(Kind::Value, call), value),
+            Answer::Failed { error, retryable } => {
+                let error = encode(&error).expect("an error is names, numbers and words");
+                (Self { flag: retryable, ..Self::new(Kind::Failed, call) }, error)
+            }
+            Answer::NotBegun => (Self::new(Kind::NotBegun, call), Region::copy_of(&[])),
+            Answer::Died(how) => (Self::new(Kind::Died, call), encode(&how).expect("a text can be encoded")),
+        }
     }
 
     pub(super) fn encode(&self, body_bytes: usize) -> [u8; HEADER_BYTES] {

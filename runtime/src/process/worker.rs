@@ -1,18 +1,23 @@
 //! A worker process: runs what its driver sends, until the driver closes the ring or is gone.
 
+use super::calls::{Answered, Calls, Waiting};
+use super::fetcher::Fetcher;
 use super::held::Held;
 use super::lane::Given;
-use super::lent::Upstream;
-use super::lives::Actors;
-use super::node_reader::{self, Posting};
+use super::lent::{Lent, Upstream};
+use super::lives::{Actors, LifeId};
+use super::node_reader::{self, Joined, Posting};
 use super::relay::relay;
+use super::reply::{Answering, Reply};
 use super::ring_reader::RingReader;
+use super::values::{Release, Value, names_ref};
 use super::wire::{Haste, Header, Kind, Outlet};
 use super::{FEW, RING};
 use crate::config::Config;
 use crate::context::{Assigned, Cancellation, assigned};
 use crate::control::Run;
 use crate::error::Error;
+use crate::refs::{self, Asked, ProcessId};
 use crate::registry::{self, Answer, Entry, FunctionId};
 use crate::runtime;
 use crate::task::Unwatched;
@@ -23,6 +28,7 @@ use rayline_store::{Region, decode, decode_copied, encode};
 use rayline_transport::ring::{self, Pair};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::io::{Write, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,6 +46,8 @@ pub(crate) struct Hello {
     pub(crate) object_store_bytes: u64,
     /// Which of its driver's processes it is, from 1.
     pub(crate) number: u64,
+    /// Its name among all processes.
+    pub(crate) process: ProcessId,
 }
 
 /// The body of a worker process. `is_wanted` tells whether its driver is still there.
@@ -72,17 +80,21 @@ fn serve() -> Result<(), String> {
 }
 
 /// What the threads of a worker process share.
-pub(super) struct Worker {
-    pub(super) outlet: Outlet,
+pub(crate) struct Worker {
+    pub(super) outlet: Arc<Outlet>,
     /// From the driver's first message on.
     runtime: Mutex<Option<crate::Runtime>>,
     /// From then on, too.
     pub(super) upstream: OnceLock<Upstream>,
     running: Mutex<HashMap<u64, Arc<Cancellation>>>,
     /// Calls of methods that have no answer yet.
-    pub(super) methods: AtomicUsize,
+    methods: AtomicUsize,
     pub(super) actors: Actors,
     pub(super) held: Held,
+    /// What it has asked its driver.
+    asks: Mutex<Calls>,
+    /// Reads large values and arguments.
+    pub(super) fetcher: Arc<Fetcher>,
 }
 
 /// What a message leaves to be done.
@@ -99,14 +111,62 @@ pub(super) enum Told {
 impl Worker {
     pub(super) fn new(outlet: Outlet) -> Arc<Self> {
         Arc::new(Self {
-            outlet,
+            outlet: Arc::new(outlet),
             runtime: Mutex::new(None),
             upstream: OnceLock::new(),
             running: Mutex::default(),
             methods: AtomicUsize::new(0),
             actors: Actors::default(),
             held: Held::default(),
+            asks: Mutex::default(),
+            fetcher: Arc::default(),
         })
+    }
+
+    fn lock_asks(&self) -> MutexGuard<'_, Calls> {
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way to large buffers of others.
+    pub(crate) fn lend(&self) -> Lent<'_> {
+        self.upstream.get().expect("it comes after the greeting").lend()
+    }
+
+    /// Asks the driver something of what it has referred to.
+    pub(crate) fn ask(&self, asked: Asked, call: Box<dyn Waiting>) -> u64 {
+        let asked = encode(&asked).expect("numbers can be encoded");
+        let (function, args) = (call.packed().function.0, call.packed().args.clone());
+        let number = self.lock_asks().add(call);
+        let given_bytes = asked.len() as u32;
+        let header = Header { function, given_bytes, ..Header::new(Kind::Ask, number) };
+        // Without its driver this process ends.
+        let _ = self.outlet.send(header, [&args, &asked], Haste::Now);
+        number
+    }
+
+    /// Has the driver let go what it gave, or keeps, for an answer.
+    pub(crate) fn release(&self, call: u64) {
+        let _ = self.outlet.send(Header::new(Kind::Release, call), [&[], &[]], Haste::Now);
+    }
+
+    /// The driver has answered.
+    fn answered(self: &Arc<Self>, header: Header, body: Region) {
+        let release = || Release { outlet: self.outlet.clone(), call: header.call };
+        let answered = Answered::of(header, body, |body| Value::lent(body, self, release));
+        let Some(call) = self.lock_asks().remove(header.call) else { return };
+        answered.hand_to(call, &self.fetcher);
+    }
+
+    /// The driver asks for something that it was given a reference to.
+    fn asked(self: &Arc<Self>, header: Header, body: &Region) {
+        let (args, asked) = header.split(body);
+        refs::serve(decode_copied(asked), FunctionId(header.function), args, Reply::new(self.clone(), header.call));
+    }
+
+    fn introduced(&self, body: &Region) {
+        if let (Some(Upstream::Spans(spans)), Ok(other)) = (self.upstream.get(), decode::<Joined>(body)) {
+            spans.introduce(other.peer, other.address);
+        }
     }
 
     fn lock_running(&self) -> MutexGuard<'_, HashMap<u64, Arc<Cancellation>>> {
@@ -148,19 +208,21 @@ impl Worker {
             Kind::Method => self.call_method(header, &body),
             Kind::Stop => self.stop_actor(&body),
             Kind::Release => self.held.release(header.call),
-            Kind::Joined | Kind::Value | Kind::Failed | Kind::Died | Kind::NotBegun | Kind::LifeEnded | Kind::Saved => {
-                return Err("the driver sent an answer".into());
-            }
+            Kind::Peer => self.introduced(&body),
+            Kind::Ask => self.asked(header, &body),
+            Kind::Value | Kind::Failed | Kind::Died | Kind::NotBegun => self.answered(header, body),
+            Kind::Joined | Kind::LifeEnded | Kind::Saved => return Err("the driver sent what workers send".into()),
         }
         Ok(Told::Done)
     }
 
-    fn start(&self, hello: &Region) -> Result<(), String> {
+    fn start(self: &Arc<Self>, hello: &Region) -> Result<(), String> {
         let hello: Hello = decode(hello).map_err(|error| error.to_string())?;
         if hello.fingerprint != registry::fingerprint() {
             return Err("the driver runs another program: its tasks have other names".into());
         }
         self.upstream.get_or_init(|| Upstream::inherit(hello.number));
+        refs::hired(hello.process, self.clone());
         let config = Config::default().cpus(hello.cpus).threads_max(hello.threads_max).stack(hello.stack_bytes);
         let runtime = crate::init_with(config.object_store(hello.object_store_bytes).embedded());
         let runtime = runtime.map_err(|error| error.to_string())?;
@@ -181,22 +243,38 @@ impl Worker {
         let due = running.len() + self.methods.load(Ordering::Relaxed);
         let haste = if due < FEW { Haste::Now } else { Haste::Soon };
         drop(running);
-        let (header, body) = match answer {
-            Answer::Value(value) => {
-                if let Some(Upstream::Spans(_)) = self.upstream.get() {
-                    self.held.keep(call, &value);
-                }
-                (Header::new(Kind::Value, call), value)
-            }
-            Answer::Failed { error, retryable } => {
-                let error = encode(&error).expect("an error is names, numbers and words");
-                (Header { flag: retryable, ..Header::new(Kind::Failed, call) }, error)
-            }
-            Answer::NotBegun => (Header::new(Kind::NotBegun, call), Region::copy_of(&[])),
-            Answer::Died(how) => (Header::new(Kind::Died, call), encode(&how).expect("a text can be encoded")),
-        };
+        let (header, body) = Header::of_answer(call, answer);
+        // Objects of the driver's store are the driver's already.
+        let are_spans = matches!(self.upstream.get(), Some(Upstream::Spans(_)));
+        if are_spans || names_ref(&body) {
+            self.held.keep(call, &body);
+        }
         // A driver that is gone needs no answer: this process ends, too.
         let _ = self.outlet.send(header, [&body, &[]], haste);
+    }
+}
+
+/// It answers calls of methods, and what the driver asks.
+impl Answering for Worker {
+    fn begin(&self) {
+        self.methods.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn answer(&self, call: u64, answer: Answer) {
+        self.methods.fetch_sub(1, Ordering::Relaxed);
+        Worker::answer(self, call, answer);
+    }
+
+    fn lend(&self) -> Lent<'_> {
+        Worker::lend(self)
+    }
+
+    fn keep(&self, call: u64, thing: Box<dyn Any + Send>) {
+        self.held.keep_thing(call, thing);
+    }
+
+    fn save(&self, life: LifeId, saved: &Region) {
+        Worker::save(self, life, saved);
     }
 }
 
@@ -261,7 +339,7 @@ impl Function<()> for Call {
 
     fn call(self, (): ()) -> Unwatched {
         let Self { worker, header, entry, args, given, .. } = self;
-        let lent = worker.upstream.get().expect("a call comes after the greeting").lend();
+        let lent = worker.lend();
         let run = || match entry.run {
             Some(run) => assigned(&given, || run(&args, header.attempt, &lent)),
             None => Answer::Failed { error: Error::unregistered(), retryable: false },

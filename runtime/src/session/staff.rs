@@ -56,7 +56,7 @@ struct Position {
 /// ```
 enum Worker {
     Hired,
-    Here(Arc<Lane>),
+    Here(Arc<Lane>, Joined),
     Gone,
     Unfit,
 }
@@ -180,9 +180,12 @@ impl Staff {
     /// A node is dead, and all that was there.
     pub(crate) fn node_died(&mut self, node: NodeId) {
         let Some(position) = self.posts.remove(&node) else { return };
-        if let Worker::Here(lane) = position.worker {
+        if let Worker::Here(lane, joined) = position.worker {
             self.crew.remove(&lane);
-            lane.kill(format!("on {node} is gone: the node is dead"));
+            let how = format!("on {node} is gone: the node is dead");
+            // Nobody else will say how it ended.
+            self.ends.note(joined.peer, how.clone());
+            lane.kill(how);
         }
         crash(position.actors);
     }
@@ -195,10 +198,12 @@ impl Staff {
         };
         let took_ms = position.hired_at.elapsed().as_millis();
         info!(node = %joined.node, pid = joined.pid, cpus = joined.cpus, took_ms, "a worker is ready");
-        position.worker = Worker::Here(lane.clone());
+        position.worker = Worker::Here(lane.clone(), joined);
         position.failures = 0;
-        self.crew.add(lane.clone());
         let queued = std::mem::take(&mut position.queued);
+        // Before anything is sent there that names memory of the other.
+        self.introduce(&joined, lane);
+        self.crew.add(lane.clone());
         self.set_threads(joined.node);
         for queued in queued {
             match queued {
@@ -209,12 +214,24 @@ impl Staff {
         Some(joined.cpus)
     }
 
+    /// Tells a worker of all others, and them of it.
+    fn introduce(&self, joined: &Joined, lane: &Lane) {
+        for position in self.posts.values() {
+            if let Worker::Here(other_lane, other) = &position.worker
+                && other != joined
+            {
+                lane.introduce(other);
+                other_lane.introduce(joined);
+            }
+        }
+    }
+
     /// A worker's connection has ended.
     pub(crate) fn worker_gone(&mut self, node: NodeId, lane: &Arc<Lane>) -> Option<Vacancy> {
         self.crew.remove(lane);
         let is_closed = self.is_closed;
         let position = self.posts.get_mut(&node)?;
-        if !matches!(&position.worker, Worker::Here(here) if Arc::ptr_eq(here, lane)) || is_closed {
+        if !matches!(&position.worker, Worker::Here(here, _) if Arc::ptr_eq(here, lane)) || is_closed {
             return None;
         }
         position.worker = Worker::Gone;
@@ -281,7 +298,7 @@ impl Staff {
             let result = task.ended(&run, Answered::Died(format!("on {node} is gone: the node is dead")));
             return tell_ended(&run, result);
         };
-        if let Worker::Here(lane) = &position.worker {
+        if let Worker::Here(lane, _) = &position.worker {
             run_on(lane, task, run);
         } else if let Worker::Unfit = position.worker {
             Queued::Task(task, run).refuse(&format!("{node} can't run this program"));
@@ -298,7 +315,7 @@ impl Staff {
             return queued.refuse(&format!("{} is dead", lease.node));
         };
         match (&position.worker, queued) {
-            (Worker::Here(lane), Queued::Actor(proxy, incarnation, lease, grant)) => {
+            (Worker::Here(lane, _), Queued::Actor(proxy, incarnation, lease, grant)) => {
                 position.actors.insert(proxy.id(), (incarnation, proxy.clone()));
                 proxy.start_on(lane, incarnation, lease, grant);
             }
@@ -313,7 +330,7 @@ impl Staff {
     /// Tells a worker how many threads for plain tasks there are leases for.
     fn set_threads(&self, node: NodeId) {
         let Some(position) = self.posts.get(&node) else { return };
-        if let Worker::Here(lane) = &position.worker {
+        if let Worker::Here(lane, _) = &position.worker {
             lane.set_threads(position.executors.len() as u32);
             self.crew.refill();
         }

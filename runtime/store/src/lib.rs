@@ -53,7 +53,7 @@ pub use bequest::{Bequest, WeakBuf};
 pub use buf::{Buf, ViewError};
 pub use codec::{
     Carrier, CodecError, ImportError, LEVELS_MAX, NAME_BYTES_MAX, NAMED_BYTES_MIN, Name, Names, Plan, decode,
-    decode_copied, decode_with, encode, encode_with, names, plan,
+    decode_copied, decode_name, decode_with, encode, encode_name, encode_with, names, plan,
 };
 pub use element::Element;
 pub use region::Region;

@@ -1,8 +1,8 @@
 //! Immutable bytes that stay where they are.
 
+use crate::ViewError;
 use crate::memory::{Keep, Memory};
 use crate::region_mut::RegionMut;
-use crate::{Name, ViewError};
 use std::any::Any;
 use std::fmt;
 use std::ops::{Bound, Deref, Range, RangeBounds};
@@ -62,10 +62,10 @@ impl Region {
         unsafe { Self::from_raw_parts(start, len, memory) }
     }
 
-    /// The same bytes, which keep what `names` name.
-    pub(crate) fn with_names(self, names: Vec<Name>) -> Self {
+    /// The same bytes, which keep `other` as long as anything views them.
+    pub fn keeping<O: Any + Send + Sync>(self, other: O) -> Self {
         // SAFETY: REG-1, which the owner's `keep` keeps up.
-        unsafe { Self::from_raw_parts(self.start, self.len, (self.keep, names)) }
+        unsafe { Self::from_raw_parts(self.start, self.len, (self.keep, other)) }
     }
 
     /// The bytes in `range` as a region that shares this one's memory.

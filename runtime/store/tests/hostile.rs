@@ -12,7 +12,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use rayline_store::{
     Buf, Carrier, CodecError, ImportError, Name, Region, RegionMut, Tensor, ViewError, decode, decode_copied,
-    decode_with, encode, encode_with, names, plan,
+    decode_name, decode_with, encode, encode_name, encode_with, names, plan,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
@@ -177,6 +177,39 @@ fn names_are_read_by_what_takes_bytes_too() {
     let unavailable = changed(&region, |bytes| bytes[64] = 2);
     let error = decode_with::<Buf<u8>>(&unavailable, &carrier).unwrap_err();
     assert_eq!(error.to_string(), "a buffer is named, but it can't be viewed: it is told so");
+}
+
+/// What is elsewhere, and is referred to by a name.
+#[derive(Debug, PartialEq)]
+struct Elsewhere([u8; 3]);
+
+impl serde::Serialize for Elsewhere {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let outside = |_| Err(serde::ser::Error::custom("another encoding"));
+        encode_name(Name::new(&self.0, Arc::new(())), serializer).unwrap_or_else(outside)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Elsewhere {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let outside = |_| Err(serde::de::Error::custom("another encoding"));
+        let name = decode_name(deserializer).unwrap_or_else(outside)?;
+        name.try_into().map(Self).map_err(|_| serde::de::Error::custom("a name of another length"))
+    }
+}
+
+#[test]
+fn names_of_what_is_no_buffer_travel_where_there_is_a_carrier() {
+    let value = (Elsewhere(*b"one"), Buf::from(vec![7_u8; 200_000]), Elsewhere(*b"two"));
+    let carrier = Numbered::default();
+    let region = encode_with(&value, &carrier).unwrap();
+    assert_eq!(names(&region).filter(|name| name.len() == 3).collect::<Vec<_>>(), [b"one", b"two"]);
+    assert_eq!(decode_with::<(Elsewhere, Buf<u8>, Elsewhere)>(&region, &carrier), Ok(value));
+    assert_eq!(encode(&Elsewhere(*b"one")).unwrap_err(), CodecError::Unnamable);
+    assert!(decode::<Elsewhere>(&encode(&Buf::from(vec![7_u8; 600])).unwrap()).is_err());
+    assert!(decode_with::<Buf<u8>>(&encode_with(&Elsewhere(*b"one"), &carrier).unwrap(), &carrier).is_err());
+    let json = serde_json::to_string(&Elsewhere(*b"one")).unwrap_err();
+    assert_eq!(json.to_string(), "another encoding");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::error::Failure;
 use super::header::{Header, Place, Segments, split};
-use super::{Carrier, CodecError, LEVELS_MAX, same};
+use super::{Carrier, CodecError, ImportError, LEVELS_MAX, same};
 use crate::{Buf, Element, Region};
 use serde::de::value::U32Deserializer;
 use serde::de::{
@@ -22,6 +22,20 @@ pub(crate) fn decode_buffer<'de, T: Element, D: Deserializer<'de>>(
     };
     // The error of `&mut Decoder` is ours.
     Ok(decoder.buffer().map_err(same::must_be))
+}
+
+/// The name that [`encode_name`](crate::encode_name) put there, if `deserializer` is ours, else gives it back.
+///
+/// # Errors
+/// The deserializer, where that is another one.
+pub fn decode_name<'de, D: Deserializer<'de>>(mut deserializer: D) -> Result<Result<&'de [u8], D::Error>, D> {
+    // SAFETY: the decoder is only read on, which stores nothing in it that it doesn't have, and what comes out of it
+    // lives as long as the bytes, `'de`, which both types agree about.
+    let Some(decoder) = (unsafe { same::cast::<D, &mut Decoder<'de>>(&mut deserializer) }) else {
+        return Err(deserializer);
+    };
+    // The error of `&mut Decoder` is ours.
+    Ok(decoder.name().map_err(same::must_be))
 }
 
 /// The deserializer: `&mut Decoder`.
@@ -82,6 +96,14 @@ impl<'de> Decoder<'de> {
     fn import(&self, range: Range<usize>) -> Result<Buf<u8>, Failure> {
         let carrier = self.carrier.ok_or(CodecError::NoCarrier)?;
         Ok(carrier.import(&self.bytes[range]).map_err(CodecError::from)?)
+    }
+
+    /// The next name, which stands for no buffer.
+    fn name(&mut self) -> Result<&'de [u8], Failure> {
+        match self.place()? {
+            Place { range, is_name: true } => Ok(&self.bytes[range]),
+            Place { is_name: false, .. } => Err(CodecError::from(ImportError::Unreadable).into()),
+        }
     }
 
     /// Where the next buffer lies in the encoding.

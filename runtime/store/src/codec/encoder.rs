@@ -2,7 +2,7 @@
 
 use super::error::Failure;
 use super::plan::Segment;
-use super::{CodecError, INLINE_BYTES_MAX, LEVELS_MAX, same};
+use super::{CodecError, INLINE_BYTES_MAX, LEVELS_MAX, Name, same};
 use crate::{Buf, Element};
 use serde::ser::{
     Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
@@ -17,6 +17,23 @@ pub(crate) fn encode_buffer<T: Element, S: Serializer>(
     // SAFETY: the reference is used within this function alone, and `Encoder` has no lifetimes.
     let Some(encoder) = (unsafe { same::cast::<S, &mut Encoder>(&mut serializer) }) else { return Err(serializer) };
     encoder.put_buffer(buf);
+    // A unit has no bytes: this only makes an `S::Ok`.
+    Ok(serializer.serialize_unit())
+}
+
+/// Puts `name` into the encoding if `serializer` is ours, else gives both back. It stands for something that isn't a
+/// buffer, such as a reference to a value that is elsewhere, and [`decode_name`](crate::decode_name) finds it again. Only
+/// an encoding for which there is a [`Carrier`](crate::Carrier) takes it, since it means nothing to others.
+///
+/// # Errors
+/// The name and the serializer, where that is another one.
+pub fn encode_name<S: Serializer>(name: Name, mut serializer: S) -> Result<Result<S::Ok, S::Error>, (Name, S)> {
+    // SAFETY: the reference is used within this function alone, and `Encoder` has no lifetimes.
+    let Some(encoder) = (unsafe { same::cast::<S, &mut Encoder>(&mut serializer) }) else {
+        return Err((name, serializer));
+    };
+    encoder.put([1]);
+    encoder.segments.push(Segment::Name(Box::new(name)));
     // A unit has no bytes: this only makes an `S::Ok`.
     Ok(serializer.serialize_unit())
 }

@@ -69,6 +69,12 @@ pub enum CodecError {
     /// A buffer is named, and the bytes are decoded without a carrier.
     #[error("a buffer is named in place of copied, and whoever decodes knows no names")]
     NoCarrier,
+    /// Something in the value goes by name only, and the value is encoded without a carrier.
+    #[error(
+        "a reference is in the value, and whoever reads the value here couldn't find what it refers to: put what it \
+         refers to into the value"
+    )]
+    Unnamable,
     /// The carrier has no buffer of a name.
     #[error("a buffer is named, but {0}")]
     Import(#[from] ImportError),

@@ -55,6 +55,9 @@ pub use error::CodecError;
 pub use header::Names;
 pub use plan::Plan;
 
+pub use decoder::decode_name;
+pub use encoder::encode_name;
+
 pub(crate) use decoder::decode_buffer;
 pub(crate) use encoder::encode_buffer;
 
@@ -105,7 +108,7 @@ pub fn encode_with<T: Serialize + ?Sized>(value: &T, carrier: &dyn Carrier) -> R
     let mut region = RegionMut::zeroed(plan.len());
     plan.write_into(&mut region)?;
     let names = plan.into_names();
-    Ok(if names.is_empty() { region.seal() } else { region.seal().with_names(names) })
+    Ok(if names.is_empty() { region.seal() } else { region.seal().keeping(names) })
 }
 
 /// The names in an encoding, in its order; none in bytes that are no encoding.

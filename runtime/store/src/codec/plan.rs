@@ -54,8 +54,15 @@ impl Segment {
 /// Apart from `Plan::new`, which is compiled for each type and short for those without large buffers.
 #[cold]
 #[inline(never)]
-fn name_all(segments: &mut [Segment], carrier: &dyn Carrier) {
-    segments.iter_mut().for_each(|segment| segment.name(carrier));
+fn name_all(segments: &mut [Segment], carrier: Option<&dyn Carrier>) -> Result<(), CodecError> {
+    match carrier {
+        Some(carrier) => segments.iter_mut().for_each(|segment| segment.name(carrier)),
+        None if segments.iter().any(|segment| matches!(segment, Segment::Name(_))) => {
+            return Err(CodecError::Unnamable);
+        }
+        None => {}
+    }
+    Ok(())
 }
 
 impl Plan {
@@ -64,8 +71,8 @@ impl Plan {
         let mut encoder = Encoder::new();
         value.serialize(&mut encoder)?;
         let (in_band, mut segments) = encoder.finish();
-        if let Some(carrier) = carrier.filter(|_| !segments.is_empty()) {
-            name_all(&mut segments, carrier);
+        if !segments.is_empty() {
+            name_all(&mut segments, carrier)?;
         }
         let Ok(segments_len) = u32::try_from(segments.len()) else {
             return Err(CodecError::TooManySegments { segments: segments.len() });
