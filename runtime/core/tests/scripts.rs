@@ -109,6 +109,14 @@ fn owner_event(command: &Command) -> owner::Event {
             returns: command.number("returns", 1),
             retries: command.number("retries", 0),
         },
+        "adopt" => Adopt {
+            task: command.task(0),
+            class: class(command.named("class").unwrap_or("c0")),
+            args: command.list("args").iter().map(|arg| object(arg)).collect(),
+            returns: command.number("returns", 1),
+            retries: command.number("retries", 0),
+            node: command.node(1),
+        },
         "expect" => Expect { object: command.object(0) },
         "put" => Put { object: command.object(0), node: command.node(1) },
         "put-failed" => PutFailed { object: command.object(0) },
@@ -380,6 +388,11 @@ fn owner_tasks() {
 #[test]
 fn owner_failures() {
     run_owner("owner_failures");
+}
+
+#[test]
+fn owner_adopted() {
+    run_owner("owner_adopted");
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Program {
     /// Who waits for an answer.
     asked: BTreeMap<ObjectId, BTreeSet<OwnerId>>,
     dead_owners: BTreeSet<OwnerId>,
+    /// Whether it has given all back: what comes later goes back at once.
+    has_given_back: bool,
 }
 
 impl Program {
@@ -59,6 +61,7 @@ impl Program {
             borrowed: BTreeMap::new(),
             asked: BTreeMap::new(),
             dead_owners: BTreeSet::new(),
+            has_given_back: false,
         }
     }
 
@@ -174,7 +177,25 @@ impl World {
             program.held.insert(object, ());
             program.recent.push(object);
         }
+        let node = self.owners[&id].program.local;
+        if self.rng.chance(150) && self.has_run(id, task, returns) {
+            return self.tell_owner(id, owner::Event::Adopt { task, class, args, returns, retries, node });
+        }
         self.tell_owner(id, owner::Event::Submit { task, class, args, returns, retries });
+    }
+
+    /// Has a task's values be on the owner's node, as after a run on the fast path; `false` where they can't.
+    fn has_run(&mut self, id: OwnerId, task: TaskId, returns: u32) -> bool {
+        let peer = self.owners[&id].peer;
+        if self.life(peer).is_none() {
+            return false;
+        }
+        let sealed =
+            (0..returns).take_while(|index| self.seal(peer, task.object(*index), Attempt::FIRST)).count() as u32;
+        if sealed < returns {
+            (0..sealed).for_each(|index| self.release(peer, task.object(index), Attempt::FIRST));
+        }
+        sealed == returns
     }
 
     /// Puts a value into the local store, or says that it can't.
@@ -296,12 +317,14 @@ impl World {
         if program.dead_owners.contains(&lender) {
             return;
         }
-        if program.borrowed.insert(object, false).is_some() {
-            // It has one already: the second is given back at once.
-            program.borrowed.insert(object, true);
+        let has_one = program.borrowed.contains_key(&object);
+        if has_one || program.has_given_back {
+            // A second one, and one that comes too late, are given back at once.
+            program.borrowed.extend(has_one.then_some((object, true)));
             let event = owner::Event::Unborrow { object, borrower: id };
             return self.send(Addr::Owner(id), Addr::Owner(lender), Message::Owner(event));
         }
+        program.borrowed.insert(object, false);
         self.send(Addr::Owner(id), Addr::Owner(lender), Message::Ask { object, borrower: id });
     }
 
@@ -350,6 +373,7 @@ impl World {
                 self.tell_owner(id, owner::Event::SetExecutors { node, count: 0 });
             }
             let program = &mut self.owners.get_mut(&id).expect("it was just there").program;
+            program.has_given_back = true;
             let held = std::mem::take(&mut program.held);
             let (actors, groups) = (std::mem::take(&mut program.actors), std::mem::take(&mut program.groups));
             let borrowed: Vec<ObjectId> = program.borrowed.keys().copied().collect();

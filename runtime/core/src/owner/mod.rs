@@ -163,6 +163,9 @@ impl Owner {
             Event::Submit { task, class, args, returns, retries } => {
                 self.submit(task, Submission { class, args, returns, retries });
             }
+            Event::Adopt { task, class, args, returns, retries, node } => {
+                self.adopt(task, Submission { class, args, returns, retries }, node, out);
+            }
             Event::Expect { object } => self.expect(object),
             Event::Put { object, node } => self.put(object, node, out),
             Event::PutFailed { object } => self.put_failed(object, out),

@@ -53,6 +53,22 @@ pub enum Event {
         /// How often it may run again, after failures and to make lost values again, all together.
         retries: u32,
     },
+    /// A task that the fast path has run, and whose values stay where they were made: from now on they are made again where
+    /// they are lost. Each object has one local reference. Where the owner can't keep how they were made, they are as put.
+    Adopt {
+        /// A new name, of this owner.
+        task: TaskId,
+        /// A class defined before, for when it runs again.
+        class: ClassId,
+        /// Objects that it needed.
+        args: Vec<ObjectId>,
+        /// How many objects it has made.
+        returns: u32,
+        /// How often it may run again.
+        retries: u32,
+        /// Where the values are.
+        node: NodeId,
+    },
     /// Announces an object that is made outside (by an actor, by the fast path), with one local reference.
     Expect {
         /// A new name, of this owner.

@@ -83,15 +83,44 @@ impl Task {
 
 impl Owner {
     pub(super) fn submit(&mut self, id: TaskId, submission: Submission) {
-        if id.owner != self.id || self.tasks.contains_key(&id) || self.objects.contains_key(&id.object(0)) {
-            self.counters.taken_names += 1;
+        if self.is_taken(id) {
             return;
         }
         let refusal = self.refusal(&submission);
-        let Submission { class, args, returns, retries } = submission;
-        let args = if refusal.is_some() { Vec::new() } else { args };
+        let args = if refusal.is_some() { Vec::new() } else { submission.args.clone() };
+        self.enlist(id, Submission { args, ..submission });
+        match refusal {
+            Some(failure) => self.todo.failing.push_back((id, failure)),
+            None => self.await_args(id, 0),
+        }
+    }
+
+    /// A task that has run: it is as one that was submitted and is done now, or that has lost its values at once.
+    pub(super) fn adopt(&mut self, id: TaskId, submission: Submission, node: NodeId, out: &mut Out<Action>) {
+        if self.is_taken(id) {
+            return;
+        }
+        if self.refusal(&submission).is_some() {
+            return (0..submission.returns).for_each(|index| self.put(id.object(index), node, out));
+        }
+        self.enlist(id, submission);
+        if self.nodes.contains(&node) {
+            self.finish(id, node, out);
+        } else {
+            self.await_args(id, 0);
+        }
+    }
+
+    fn is_taken(&mut self, id: TaskId) -> bool {
+        let is_taken = id.owner != self.id || self.tasks.contains_key(&id) || self.objects.contains_key(&id.object(0));
+        self.counters.taken_names += u64::from(is_taken);
+        is_taken
+    }
+
+    /// Takes a task up, whose arguments are known.
+    fn enlist(&mut self, id: TaskId, Submission { class, args, returns, retries }: Submission) {
         for arg in &args {
-            let refs = &mut self.objects.get_mut(arg).expect("it is known, or the task is refused").refs;
+            let refs = &mut self.objects.get_mut(arg).expect("its arguments are known").refs;
             refs.in_flight += 1;
             refs.lineage += 1;
         }
@@ -103,10 +132,6 @@ impl Owner {
             class.records.insert(id);
         }
         self.live += 1;
-        match refusal {
-            Some(failure) => self.todo.failing.push_back((id, failure)),
-            None => self.await_args(id, 0),
-        }
     }
 
     /// Why a submission can't be taken.
