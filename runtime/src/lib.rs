@@ -35,6 +35,7 @@ mod config;
 mod context;
 mod control;
 mod data;
+mod elsewhere;
 mod error;
 mod group;
 mod io;

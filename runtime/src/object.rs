@@ -2,6 +2,7 @@
 
 use crate::actor::Death;
 use crate::data::Data;
+use crate::elsewhere::Elsewhere;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wait::deadline;
 use rayline_exec::{Cancelled, Exhausted, Fault, Handle, Named};
@@ -19,8 +20,14 @@ pub struct ObjectRef<T> {
     handle: Handle<Outcome<T>>,
 }
 
-/// What a job ends with: its value, or why there is none.
-pub struct Outcome<T>(pub(crate) Result<T>);
+/// What a job ends with.
+#[expect(private_interfaces, reason = "users meet it as a name in bounds only")]
+pub enum Outcome<T> {
+    /// Its value, or why there is none.
+    Here(Result<T>),
+    /// Its value, on a node.
+    Elsewhere(Box<Elsewhere<T>>),
+}
 
 /// A value read in place: derefs to `T`, and keeps it.
 pub struct Shared<T> {
@@ -37,7 +44,7 @@ pub struct Shared<T> {
 /// # Ok(()) }
 /// ```
 pub fn put<T: Data>(value: T) -> ObjectRef<T> {
-    ObjectRef { handle: rayline_exec::done::<Put, _>(Outcome(Ok(value))) }
+    ObjectRef { handle: rayline_exec::done::<Put, _>(Outcome::Here(Ok(value))) }
 }
 
 struct Put;
@@ -103,15 +110,71 @@ impl<T> ObjectRef<T> {
 
     /// The value of a job that is done.
     pub(crate) fn peek(&self) -> Result<&T> {
+        let result = match self.handle.outcome() {
+            Some(Ok(Outcome::Here(result))) => result,
+            Some(Ok(Outcome::Elsewhere(elsewhere))) => elsewhere.value(),
+            Some(Err(Cancelled)) | None => return Err(self.cancelled()),
+        };
+        result.as_ref().map_err(Error::clone)
+    }
+
+    /// Why a job that is done has no value, as far as that is known without reading it.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        match self.elsewhere() {
+            Some(elsewhere) if !elsewhere.is_read() => elsewhere.stored().failure(),
+            _ => self.peek().err(),
+        }
+    }
+
+    /// Where the value is, if that is on a node.
+    pub(crate) fn elsewhere(&self) -> Option<&Elsewhere<T>> {
         match self.handle.outcome() {
-            Some(Ok(Outcome(Ok(value)))) => Ok(value),
-            Some(Ok(Outcome(Err(error)))) => Err(error.clone()),
-            Some(Err(Cancelled)) | None => Err(self.cancelled()),
+            Some(Ok(Outcome::Elsewhere(elsewhere))) => Some(elsewhere),
+            _ => None,
         }
     }
 
     fn cancelled(&self) -> Error {
         Error::in_task(ErrorKind::Cancelled, self.handle.name())
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> ObjectRef<T> {
+    /// As [`get`](Self::get), for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] where nothing came within the time; what the task failed with.
+    pub fn get_timeout(&self, timeout: Duration) -> Result<T> {
+        let until = deadline(timeout);
+        let is_in_time = self.wait_timeout(timeout)
+            && match (self.read_apart(), until) {
+                (Some(read), Some(until)) => read.wait_until(until),
+                _ => true,
+            };
+        if !is_in_time {
+            return Err(Error::in_task(ErrorKind::Timeout(timeout), self.handle.name()));
+        }
+        self.peek().cloned()
+    }
+}
+
+impl<T: Send + Sync + 'static> ObjectRef<T> {
+    /// Has a value that is on a node read by a thread of its own, which tells when it has; `None` where it is here.
+    fn read_apart(&self) -> Option<Handle<Outcome<()>>> {
+        if self.elsewhere().is_none_or(Elsewhere::is_read) {
+            return None;
+        }
+        let (promise, read) = rayline_exec::promise::<Put, Outcome<()>>();
+        let object = self.clone();
+        let reading = move || {
+            // Whoever waits finds the outcome, whatever it is.
+            let _ = object.peek();
+            drop(object);
+            promise.complete(Outcome::Here(Ok(())));
+        };
+        // Where there is no thread, the promise is broken, and who waits reads it.
+        drop(std::thread::Builder::new().name("rayline-fetch".into()).spawn(reading));
+        Some(read)
     }
 }
 
@@ -126,17 +189,6 @@ impl<T: Clone> ObjectRef<T> {
         self.peek().cloned()
     }
 
-    /// As [`get`](Self::get), for at most `timeout`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Timeout`] where nothing came within the time; what the task failed with.
-    pub fn get_timeout(&self, timeout: Duration) -> Result<T> {
-        if self.wait_timeout(timeout) {
-            return self.peek().cloned();
-        }
-        Err(Error::in_task(ErrorKind::Timeout(timeout), self.handle.name()))
-    }
-
     /// Blocks until the value is there, and takes it: moved where this is its only reference, cloned otherwise.
     ///
     /// # Errors
@@ -148,7 +200,8 @@ impl<T: Clone> ObjectRef<T> {
 
     pub(crate) fn take_ready(self) -> Result<T> {
         match self.handle.try_take() {
-            Ok(Outcome(result)) => result,
+            Ok(Outcome::Here(result)) => result,
+            Ok(Outcome::Elsewhere(elsewhere)) => elsewhere.into_value(),
             Err(handle) => Self { handle }.peek().cloned(),
         }
     }
@@ -164,7 +217,7 @@ impl<T> fmt::Debug for ObjectRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.handle.outcome() {
             None => "pending",
-            Some(Ok(Outcome(Ok(_)))) => "ready",
+            Some(Ok(Outcome::Here(Ok(_)) | Outcome::Elsewhere(_))) => "ready",
             Some(_) => "failed",
         };
         write!(f, "ObjectRef({}, {state})", self.handle.name())
@@ -187,7 +240,7 @@ impl<T: fmt::Debug> fmt::Debug for Shared<T> {
 
 impl<T: Send + 'static> rayline_exec::Outcome for Outcome<T> {
     fn from_fault(task: &'static str, fault: Fault) -> Self {
-        Outcome(Err(match fault {
+        Outcome::Here(Err(match fault {
             Fault::Panicked(payload) => Error::panicked(task, 1, &*payload),
             Fault::Shutdown => Error::in_task(ErrorKind::Shutdown, task),
             Fault::Closed(reason) => closed(task, &*reason),
@@ -224,6 +277,9 @@ impl<T: Clone + Send + Sync + 'static> IntoFuture for ObjectRef<T> {
     fn into_future(self) -> Get<T> {
         let value = async move {
             self.handle.done().await;
+            if let Some(read) = self.read_apart() {
+                read.done().await;
+            }
             self.take_ready()
         };
         Get(Box::pin(value), PhantomData)

@@ -197,6 +197,13 @@ pub(crate) fn control() -> &'static Control {
     &live().control
 }
 
+/// Calls `f` with the control of the runtime, if there ever was one.
+pub(crate) fn with_control(f: impl FnOnce(&'static Control)) {
+    if let Some(live) = LIVE.get() {
+        f(&live.control);
+    }
+}
+
 /// The processes that run plain tasks, where there are any.
 #[inline]
 pub(crate) fn crew() -> Option<&'static Crew> {

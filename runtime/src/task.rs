@@ -14,6 +14,7 @@ use rayline_exec::{Awaited, BoxFuture, Fault, Function, Named, Promise, promise}
 use rayline_store::{Carrier, CodecError, ImportError, Region, decode_with, encode, encode_with};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// A function that can be submitted; `#[task]` implements it.
 #[diagnostic::on_unimplemented(message = "`{Self}` isn't a task", note = "write `#[task]` above the function")]
@@ -127,8 +128,8 @@ impl<T: Task, S: Slots<Args = T::Args>> Function<S> for Run<T> {
     #[inline]
     fn call(self, slots: S) -> Self::Outcome {
         match T::run(slots.into_args()) {
-            Invocation::Done(result) => Outcome(result),
-            Invocation::Pending(future) => Outcome(runtime::block_on(future)),
+            Invocation::Done(result) => Outcome::Here(result),
+            Invocation::Pending(future) => Outcome::Here(runtime::block_on(future)),
         }
     }
 }
@@ -181,9 +182,11 @@ impl<T: Task, S: Slots<Args = T::Args>> Function<S> for Launch<T> {
 
     fn call(self, slots: S) -> Unwatched {
         match T::run(slots.into_args()) {
-            Invocation::Done(result) => drop(self.promise.complete(Outcome(result))),
+            Invocation::Done(result) => drop(self.promise.complete(Outcome::Here(result))),
             Invocation::Pending(future) => {
-                rayline_exec::fulfil::<TaskName<T>, _>(runtime::pool(), self.promise, async { Outcome(future.await) });
+                rayline_exec::fulfil::<TaskName<T>, _>(runtime::pool(), self.promise, async {
+                    Outcome::Here(future.await)
+                });
             }
         }
         Unwatched
@@ -201,7 +204,7 @@ where
     let demand = match options.demand() {
         Ok(demand) => demand,
         Err(error) => {
-            promise.complete(Outcome(Err(error)));
+            promise.complete(Outcome::Here(Err(error)));
             return ObjectRef::from_handle(handle);
         }
     };
@@ -224,22 +227,33 @@ where
     const NAME: &'static str = T::NAME;
 
     fn call(self, slots: S) -> Unwatched {
-        let args = slots.into_args();
-        let retries = self.options.declared.retries;
-        let body = if self.options.declared.isolated || (runtime::is_of_cluster() && registry::number::<T>().is_some())
-        {
-            match pack::<T>(&args) {
-                Ok(packed) => Body::Apart(packed),
-                Err(error) => {
-                    self.promise.complete(Outcome(Err(error)));
-                    return Unwatched;
-                }
-            }
+        let Self { promise, options, demand } = self;
+        let (mut args, mut objects) = (slots.into_args(), Vec::new());
+        let is_of_cluster = runtime::is_of_cluster();
+        let is_apart = options.declared.isolated || (is_of_cluster && registry::number::<T>().is_some());
+        let body = if !is_apart {
+            let args = args.clone();
+            Ok(Body::Here(Box::new(move |attempt: u32| try_once::<T>(args.clone(), attempt)) as Box<_>))
         } else {
-            Body::Here(Box::new(move |attempt: u32| try_once::<T>(args.clone(), attempt)))
+            // A process of its own that a node starts reads nothing of other nodes.
+            args = if options.declared.isolated { args.into_here() } else { args };
+            args.objects(&mut objects);
+            if objects.is_empty() {
+                pack::<T>(&args).map(|packed| Body::Apart(Arc::new(packed)))
+            } else {
+                let lineage = args.as_lineage();
+                Ok(Body::Anew(Box::new(move || pack::<T>(&lineage))))
+            }
         };
-        let task = LeasedTask::shared(T::NAME, self.promise, body, T::retries_after);
-        control::submit(task, self.demand, self.options.bundle, retries);
+        match body {
+            Ok(body) => {
+                let task = LeasedTask::shared(T::NAME, promise, body, T::retries_after);
+                control::submit_after(task, objects, demand, options.bundle, options.declared.retries);
+            }
+            Err(error) => drop(promise.complete(Outcome::Here(Err(error)))),
+        }
+        // Not before the owner has heard of the task: with them goes what holds the objects among them.
+        drop(args);
         Unwatched
     }
 }
@@ -373,8 +387,8 @@ macro_rules! parts {
             #[allow(non_snake_case)]
             fn complete(result: Result<Self>, ($($promise,)+): Self::Promises) {
                 match result {
-                    Ok(($($part,)+)) => { $($promise.complete(Outcome(Ok($part)));)+ }
-                    Err(error) => { $($promise.complete(Outcome(Err(error.clone())));)+ }
+                    Ok(($($part,)+)) => { $($promise.complete(Outcome::Here(Ok($part)));)+ }
+                    Err(error) => { $($promise.complete(Outcome::Here(Err(error.clone())));)+ }
                 }
             }
         }

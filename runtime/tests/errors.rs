@@ -81,7 +81,7 @@ fn halves(x: u32) -> Result<(u32, u32), Diverged> {
     if x > 10 { Err(Diverged(x)) } else { Ok((x / 2, x - x / 2)) }
 }
 
-fn error<T: Clone>(object: &ObjectRef<T>) -> Error {
+fn error<T: Clone + Send + Sync + 'static>(object: &ObjectRef<T>) -> Error {
     start();
     object.get_timeout(LONG).err().expect("it fails")
 }

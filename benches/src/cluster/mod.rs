@@ -3,6 +3,7 @@
 mod actors;
 mod daemons;
 mod deaths;
+mod lineage;
 mod spans;
 mod tasks;
 
@@ -21,12 +22,14 @@ pub const BENCHES: &[Bench] = &[
     bench("cluster", "idle_rss", tasks::idle_rss),
     bench("cluster", "transfer", spans::transfer),
     bench("cluster", "broadcast", spans::broadcast),
+    bench("cluster", "locality", lineage::locality),
 ];
 
 /// The metrics of the suite `faults`.
 pub const FAULTS: &[Bench] = &[
     bench("faults", "worker_kill", deaths::worker_kill),
     bench("faults", "node_kill_tasks", deaths::node_kill),
+    bench("faults", "node_kill", lineage::node_kill),
     bench("faults", "actor_restart", deaths::actor_restart),
 ];
 

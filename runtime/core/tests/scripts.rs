@@ -102,21 +102,7 @@ fn owner_event(command: &Command) -> owner::Event {
             };
             DefineClass { class: command.class(0), demand: command.demand(1), affinity }
         }
-        "submit" => Submit {
-            task: command.task(0),
-            class: class(command.named("class").unwrap_or("c0")),
-            args: command.list("args").iter().map(|arg| object(arg)).collect(),
-            returns: command.number("returns", 1),
-            retries: command.number("retries", 0),
-        },
-        "adopt" => Adopt {
-            task: command.task(0),
-            class: class(command.named("class").unwrap_or("c0")),
-            args: command.list("args").iter().map(|arg| object(arg)).collect(),
-            returns: command.number("returns", 1),
-            retries: command.number("retries", 0),
-            node: command.node(1),
-        },
+        "submit" | "adopt" => submission(command),
         "expect" => Expect { object: command.object(0) },
         "put" => Put { object: command.object(0), node: command.node(1) },
         "put-failed" => PutFailed { object: command.object(0) },
@@ -161,6 +147,17 @@ fn owner_event(command: &Command) -> owner::Event {
         "closed" => ExecutorClosed { lease: command.lease(0) },
         "timer" => Timer { token: command.token(0) },
         other => panic!("no such command: {other}"),
+    }
+}
+
+/// A task that is to run, or that has run.
+fn submission(command: &Command) -> owner::Event {
+    let (task, class) = (command.task(0), class(command.named("class").unwrap_or("c0")));
+    let args = command.list("args").iter().map(|arg| object(arg)).collect();
+    let (returns, retries) = (command.number("returns", 1), command.number("retries", 0));
+    match command.verb.as_str() {
+        "submit" => owner::Event::Submit { task, class, args, returns, retries },
+        _ => owner::Event::Adopt { task, class, args, returns, retries, node: command.node(1) },
     }
 }
 

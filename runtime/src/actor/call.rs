@@ -67,7 +67,7 @@ impl<M: MutMethod, S: Slots<Args = M::Args>> Method<Life<M::Actor>, S> for RunMu
 
     fn call(self, life: &mut Life<M::Actor>, slots: S) -> Self::Outcome {
         let Self(_kept) = self;
-        Outcome(run_mut::<M>(life, slots.into_args()))
+        Outcome::Here(run_mut::<M>(life, slots.into_args()))
     }
 }
 
@@ -91,7 +91,7 @@ impl<M: RefMethod, S: Slots<Args = M::Args>> Method<Life<M::Actor>, S> for RunRe
 
     fn call(self, life: &Life<M::Actor>, slots: S) -> Self::Outcome {
         let Self(_kept) = self;
-        Outcome(run_ref::<M>(life, slots.into_args()))
+        Outcome::Here(run_ref::<M>(life, slots.into_args()))
     }
 }
 
@@ -135,7 +135,7 @@ impl<M: AsyncMutMethod, S: Slots<Args = M::Args>> AsyncMethod<Life<M::Actor>, S>
         let Self(kept) = self;
         Box::pin(async move {
             let _kept = kept;
-            Outcome(run_async_mut::<M>(life, args).await)
+            Outcome::Here(run_async_mut::<M>(life, args).await)
         })
     }
 }
@@ -164,7 +164,7 @@ impl<M: AsyncRefMethod, S: Slots<Args = M::Args>> AsyncMethod<Life<M::Actor>, S>
         let Self(kept) = self;
         Box::pin(async move {
             let _kept = kept;
-            Outcome(run_async_ref::<M>(life, args).await)
+            Outcome::Here(run_async_ref::<M>(life, args).await)
         })
     }
 }

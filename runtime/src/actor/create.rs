@@ -126,7 +126,7 @@ where
         let created = proxy.clone();
         let begin = move |then: Then| {
             let ready = move |came: S::Args| {
-                let set = created.set_args::<A, _>(&came);
+                let set = created.set_args::<A, _>(came);
                 then(set.and_then(|()| spec(&options, detached)).map(|spec| (spec, options.bundle)));
             };
             when_ready(slots, ready);

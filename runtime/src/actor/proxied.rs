@@ -40,11 +40,11 @@ pub(super) trait Recipient: Send + 'static {
 
 impl<T: Data> Recipient for Promise<Outcome<T>> {
     fn answered(self, answered: Answered, name: &'static str) {
-        self.complete(Outcome(answered.into_result(name)));
+        self.complete(Outcome::Here(answered.into_result(name)));
     }
 
     fn failed(self, error: Error) {
-        self.complete(Outcome(Err(error)));
+        self.complete(Outcome::Here(Err(error)));
     }
 }
 
@@ -114,7 +114,11 @@ impl<R: Recipient, S: Slots<Args: ArgList>> Method<Link, S> for Forward<R> {
     const NAME: &'static str = "call of a method";
 
     fn call(self, link: &mut Link, slots: S) -> Unwatched {
-        let (args, name) = (slots.into_args(), self.outgoing.name);
+        let (mut args, name) = (slots.into_args(), self.outgoing.name);
+        if link.proxy.is_saved() {
+            // They are kept, to be sent again.
+            args = args.into_here();
+        }
         let packed = match args.failure() {
             Some(error) => Err(Error::argument(name, error)),
             None => {

@@ -98,11 +98,12 @@ impl Proxy {
     ///
     /// # Errors
     /// Where one of them failed, or can't be encoded.
-    pub(super) fn set_args<A: Actor, T: ArgList>(&self, args: &T) -> Result<()> {
+    pub(super) fn set_args<A: Actor, T: ArgList>(&self, args: T) -> Result<()> {
         if let Some(error) = args.failure() {
             return Err(Error::argument(A::TYPE, error));
         }
-        let args = encode_with(args, runtime::control().values());
+        // Each life needs them.
+        let args = encode_with(&args.into_here(), runtime::control().values());
         let args = args.map_err(|error| Error::codec(A::TYPE, "arguments", error))?;
         self.lock().create = Some(Arc::new(Packed { function: self.number, args, is_isolated: false }));
         Ok(())

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::group::{BundleRef, Progress};
 use crate::process::{Ended, Joined, Lane};
 use rayline_core::controller::{self, ActorSpec, Strategy};
-use rayline_core::ids::{ActorId, Attempt, GroupId, LeaseId, TaskId};
+use rayline_core::ids::{ActorId, Attempt, GroupId, LeaseId, NodeId, ObjectId, TaskId};
 use rayline_core::owner::FailureKind;
 use rayline_core::resources::Demand;
 use rayline_transport::{PeerId, TransportError};
@@ -36,11 +36,29 @@ pub(crate) enum Arrival {
 pub(super) enum Command {
     Submit {
         task: Arc<dyn Leased>,
+        /// Those of its arguments that are elsewhere.
+        args: Vec<ObjectId>,
         demand: Demand,
         bundle: Option<BundleRef>,
         retries: u32,
     },
     Cancel(TaskId),
+    /// The value of a task that has run stays on a node.
+    Adopt {
+        task: TaskId,
+        recipe: Arc<dyn Leased>,
+        args: Vec<ObjectId>,
+        retries: u32,
+        node: NodeId,
+    },
+    /// Nobody here refers to an object that is elsewhere any more.
+    DropRef(ObjectId),
+    /// It can't be read from where it was.
+    ObjectLost {
+        object: ObjectId,
+        node: NodeId,
+        attempt: Attempt,
+    },
     /// A leased task has ended; `Err` where it failed.
     Ended {
         task: TaskId,

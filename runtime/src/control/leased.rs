@@ -2,6 +2,7 @@
 
 use super::command::Command;
 use crate::context::{Assigned, Cancellation, assigned};
+use crate::elsewhere::Stored;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Outcome;
 use crate::process::{Answered, Unread};
@@ -20,17 +21,30 @@ use std::task::{Wake, Waker};
 /// A leased task of any type.
 pub(crate) trait Leased: Send + Sync {
     /// It is known to the owner under this id: from now on a cancellation goes there.
-    fn named(self: Arc<Self>, id: TaskId);
+    fn named(self: Arc<Self>, _: TaskId) {}
     /// Runs one attempt, or goes on with one that rests, on a thread of the pool.
     fn run(&self, run: &Run) -> Turn;
     /// The control thread knows that it rests: from now on it may be woken.
     fn rest(&self, _: TaskId) {}
     /// It failed for good: with the error of its last attempt, or with `error` where the system failed it.
     fn fail(&self, error: Option<Error>);
-    /// What another process needs to run it; `None` where it runs here.
-    fn packed(&self) -> Option<&Packed> {
+    /// Whether it runs in another process.
+    fn is_apart(&self) -> bool {
+        false
+    }
+    /// What another process needs to run it.
+    ///
+    /// # Errors
+    /// Where an argument is lost, or can't be encoded.
+    fn pack(&self) -> Result<Arc<Packed>> {
+        unreachable!("only what runs apart is packed")
+    }
+    /// Where its value is, if that stays where it was made.
+    fn stored(&self) -> Option<&Stored> {
         None
     }
+    /// Nobody needs that value, of an attempt up to this one.
+    fn release(&self, _: Attempt) {}
     /// Another process has answered an attempt of a packed task.
     fn ended(&self, _: &Run, _: Answered) -> std::result::Result<(), FailureKind> {
         unreachable!("only a packed task runs apart")
@@ -38,7 +52,7 @@ pub(crate) trait Leased: Send + Sync {
     /// Wakes `waker` when it is cancelled while it runs apart, or now if it was.
     fn on_cancel(&self, _: &Waker) {}
     /// It was cancelled while it runs.
-    fn tell_cancelled(&self);
+    fn tell_cancelled(&self) {}
     fn name(&self) -> &'static str;
 }
 
@@ -62,8 +76,10 @@ pub(crate) struct Run {
 pub(crate) enum Body<T> {
     /// On a thread of this process, given the number of the attempt.
     Here(Box<dyn Fn(u32) -> Result<T> + Send + Sync>),
-    /// In another process.
-    Apart(Packed),
+    /// In another process, as it was encoded once.
+    Apart(Arc<Packed>),
+    /// In another process, encoded anew for each attempt: what it names may be elsewhere by then.
+    Anew(Box<dyn Fn() -> Result<Packed> + Send + Sync>),
 }
 
 /// A call that any process of the program can run: its lineage.
@@ -154,7 +170,7 @@ impl<T: Send + Sync + 'static> LeasedTask<T> {
         drop(state);
         drop(watch);
         if let Some(promise) = promise {
-            promise.complete(Outcome(result));
+            promise.complete(Outcome::Here(result));
         }
     }
 }
@@ -188,10 +204,15 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Leased for LeasedTask<T> {
         }
     }
 
-    fn packed(&self) -> Option<&Packed> {
+    fn is_apart(&self) -> bool {
+        !matches!(self.body, Body::Here(_))
+    }
+
+    fn pack(&self) -> Result<Arc<Packed>> {
         match &self.body {
-            Body::Here(_) => None,
-            Body::Apart(packed) => Some(packed),
+            Body::Here(_) => unreachable!("only what runs apart is packed"),
+            Body::Apart(packed) => Ok(packed.clone()),
+            Body::Anew(pack) => pack().map(Arc::new),
         }
     }
 

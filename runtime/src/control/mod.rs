@@ -25,7 +25,7 @@ use command::Command;
 use driver::Driver;
 pub(crate) use leased::{Body, Leased, LeasedTask, Packed, Run, Turn, tell_ended};
 use rayline_core::controller::{ActorSpec, Strategy};
-use rayline_core::ids::{ActorId, GroupId, LeaseId, TaskId};
+use rayline_core::ids::{ActorId, Attempt, GroupId, LeaseId, NodeId, ObjectId, TaskId};
 use rayline_core::resources::{Capacity, Demand};
 use rayline_exec::Pool;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
@@ -157,6 +157,28 @@ impl Control {
         self.send(Command::Cancel(task));
     }
 
+    /// A task that the fast path has run: its value stays on `node`. `retries` are left to make it again.
+    pub(crate) fn adopt(
+        &self,
+        task: TaskId,
+        recipe: Arc<dyn Leased>,
+        (args, retries): (Vec<ObjectId>, u32),
+        node: NodeId,
+    ) {
+        self.send(Command::Adopt { task, recipe, args, retries, node });
+    }
+
+    /// Nobody here refers to an object that is elsewhere any more.
+    pub(crate) fn drop_ref(&self, object: ObjectId) {
+        self.send(Command::DropRef(object));
+    }
+
+    /// What an attempt made can't be read from the node where it was.
+    /// Whether there is anybody to hear of it.
+    pub(crate) fn object_lost(&self, object: ObjectId, node: NodeId, attempt: Attempt) -> bool {
+        self.commands.send(Command::ObjectLost { object, node, attempt }).is_ok()
+    }
+
     /// A leased task that rests goes on; nothing where it doesn't rest.
     pub(crate) fn wake(&self, task: TaskId) {
         self.send(Command::Wake(task));
@@ -218,5 +240,16 @@ impl Control {
 
 /// Hands a task to the owner.
 pub(crate) fn submit(task: Arc<dyn Leased>, demand: Demand, bundle: Option<BundleRef>, retries: u32) {
-    crate::runtime::control().send(Command::Submit { task, demand, bundle, retries });
+    submit_after(task, Vec::new(), demand, bundle, retries);
+}
+
+/// The same, for one whose arguments are partly elsewhere.
+pub(crate) fn submit_after(
+    task: Arc<dyn Leased>,
+    args: Vec<ObjectId>,
+    demand: Demand,
+    bundle: Option<BundleRef>,
+    retries: u32,
+) {
+    crate::runtime::control().send(Command::Submit { task, args, demand, bundle, retries });
 }

@@ -38,6 +38,10 @@ pub(crate) trait Waiting: Send {
     fn packed(&self) -> &Packed;
     /// Which try it is, from 1.
     fn attempt(&self) -> u32;
+    /// Whether it leaves what its answer names where it is.
+    fn reads_later(&self) -> bool {
+        false
+    }
     /// Its answer has come, in its turn; what is in it may still have to be read.
     fn came(&self, _: &Answered) {}
     /// It has an answer.
@@ -76,7 +80,7 @@ impl Answered {
     pub(super) fn hand_to(self, call: Box<dyn Waiting>, fetcher: &Arc<Fetcher>) {
         call.came(&self);
         match self {
-            Self::Value(value) if value.is_elsewhere() => {
+            Self::Value(value) if value.is_elsewhere() && !call.reads_later() => {
                 fetcher.run(Box::new(move || call.answered(Self::Value(value))));
             }
             answered => call.answered(answered),

@@ -4,15 +4,19 @@
 //! does. The control thread has no part in it.
 
 use super::calls::{Answered, Waiting};
+use super::choice::{LOAD, choose, holder};
 use super::fleet::Request;
 use super::lane::Lane;
-use super::values::Unread;
-use crate::arg::Slots;
+use super::values::{Unread, Value};
+use crate::arg::{ArgList, Slots};
 use crate::control::Packed;
+use crate::elsewhere::{Elsewhere, Recipe, Stored};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ObjectRef, Outcome};
+use crate::refs::ProcessId;
 use crate::runtime;
 use crate::task::{Task, TaskName, Unwatched, pack};
+use rayline_core::ids::TaskId;
 use rayline_exec::{Function, Look, Promise, promise};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,9 +69,9 @@ impl Crew {
         self.lanes.write().unwrap_or_else(PoisonError::into_inner).retain(|lane| !Arc::ptr_eq(lane, gone));
     }
 
-    /// Sends a call to the process that is least busy.
+    /// Sends a call to the process that is least busy, or that has what the call needs.
     fn send(&self, call: Box<dyn Waiting>) {
-        match self.least_busy() {
+        match self.choose(Some(call.packed())) {
             Some(lane) if !self.is_dismissed() => {
                 lane.call(call, &[]);
             }
@@ -75,18 +79,22 @@ impl Crew {
         }
     }
 
-    /// The process with the fewest calls under way for each of its threads, of those that may have another.
-    fn least_busy(&self) -> Option<Arc<Lane>> {
+    /// A process for a call, of those that may have another.
+    fn choose(&self, call: Option<&Packed>) -> Option<Arc<Lane>> {
         let is_queued = matches!(self.reserve, Reserve::Queue(_));
         let has_room =
             |lane: &&Arc<Lane>| lane.is_open() && (!is_queued || lane.under_way() < lane.threads() as usize * AHEAD);
-        let load = |lane: &&Arc<Lane>| lane.under_way() * 1024 / lane.threads().max(1) as usize;
-        self.lanes().iter().filter(has_room).min_by_key(load).cloned()
+        let load = |lane: &Arc<Lane>| lane.under_way() * LOAD / lane.threads().max(1) as usize;
+        let holder = call.and_then(|call| holder(&call.args));
+        let lanes = self.lanes();
+        let candidates = lanes.iter().filter(has_room);
+        let loads = candidates.map(|lane| (lane, load(lane), holder == Some(lane.process())));
+        choose(loads).cloned()
     }
 
     /// Sends a call, now that the processes are replaced that had died.
     pub(super) fn send_now(&self, call: Box<dyn Waiting>) {
-        match self.least_busy() {
+        match self.choose(None) {
             Some(lane) => {
                 lane.call(call, &[]);
             }
@@ -116,12 +124,18 @@ impl Crew {
     pub(crate) fn refill(&self) {
         let Reserve::Queue(queue) = &self.reserve else { return };
         loop {
-            let lane = self.least_busy();
+            let lane = self.choose(None);
             let is_dismissed = self.is_dismissed();
             if lane.is_none() && !is_dismissed {
                 return;
             }
-            let Some(call) = lock(queue).pop_front() else { return };
+            let is_elsewhere = |holder| {
+                let others = self.lanes();
+                others.iter().any(|other| {
+                    other.process() == holder && lane.as_ref().is_none_or(|lane| !Arc::ptr_eq(lane, other))
+                })
+            };
+            let Some(call) = next(&mut lock(queue), is_elsewhere) else { return };
             match lane.filter(|_| !is_dismissed) {
                 Some(lane) => drop(lane.call(call, &[])),
                 None => call.answered(Answered::Died("is gone, as the runtime was shut down".into())),
@@ -180,15 +194,26 @@ impl Crew {
     }
 }
 
+/// The call that a process is to have next: of the first ones that wait, one whose arguments aren't with another.
+fn next(queue: &mut VecDeque<Box<dyn Waiting>>, is_elsewhere: impl Fn(ProcessId) -> bool) -> Option<Box<dyn Waiting>> {
+    const LOOKED_AT: usize = 64;
+    let mut first = queue.iter().take(LOOKED_AT);
+    let at = first.position(|call| holder(&call.packed().args).is_none_or(|holder| !is_elsewhere(holder)));
+    queue.remove(at.unwrap_or(0))
+}
+
 fn lock(queue: &Mutex<VecDeque<Box<dyn Waiting>>>) -> MutexGuard<'_, VecDeque<Box<dyn Waiting>>> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Submits a plain task to the crew.
-pub(crate) fn submit<T: Task, S: Slots<Args = T::Args>>(crew: &Crew, slots: S) -> ObjectRef<T::Output> {
+pub(crate) fn submit<T: Task<Args: Clone + Sync>, S: Slots<Args = T::Args>>(
+    crew: &Crew,
+    slots: S,
+) -> ObjectRef<T::Output> {
     let (promise, handle) = promise::<TaskName<T>, _>();
     if slots.are_there() {
-        send::<T>(crew, promise, &slots.into_args());
+        Sent::<T>::send(crew, promise, slots.into_args(), 1);
     } else {
         drop(runtime::pool().submit(slots, Send::<T> { promise }));
     }
@@ -200,34 +225,29 @@ struct Send<T: Task> {
     promise: Promise<Outcome<T::Output>>,
 }
 
-impl<T: Task, S: Slots<Args = T::Args>> Function<S> for Send<T> {
+impl<T: Task<Args: Clone + Sync>, S: Slots<Args = T::Args>> Function<S> for Send<T> {
     type Outcome = Unwatched;
     const NAME: &'static str = T::NAME;
 
     fn call(self, slots: S) -> Unwatched {
         match runtime::crew() {
-            Some(crew) => send::<T>(crew, self.promise, &slots.into_args()),
+            Some(crew) => Sent::<T>::send(crew, self.promise, slots.into_args(), 1),
             None => drop(self.promise),
         }
         Unwatched
     }
 }
 
-fn send<T: Task>(crew: &Crew, promise: Promise<Outcome<T::Output>>, args: &T::Args) {
-    match pack::<T>(args) {
-        Ok(packed) => crew.send(Box::new(Sent::<T> { promise, packed, attempt: 1 })),
-        Err(error) => drop(promise.complete(Outcome(Err(error)))),
-    }
-}
-
 /// A call of a plain task that a process of the crew runs.
 struct Sent<T: Task> {
     promise: Promise<Outcome<T::Output>>,
+    /// For another try, and for the lineage of a value that stays on a node.
+    args: T::Args,
     packed: Packed,
     attempt: u32,
 }
 
-impl<T: Task> Waiting for Sent<T> {
+impl<T: Task<Args: Clone + Sync>> Waiting for Sent<T> {
     fn packed(&self) -> &Packed {
         &self.packed
     }
@@ -236,8 +256,14 @@ impl<T: Task> Waiting for Sent<T> {
         self.attempt
     }
 
+    fn reads_later(&self) -> bool {
+        // What comes after the dismissal is read before its worker goes.
+        runtime::crew().is_some_and(|crew| !crew.is_dismissed())
+    }
+
     fn answered(self: Box<Self>, answered: Answered) {
         let result = match answered {
+            Answered::Value(value) if value.is_elsewhere() && self.reads_later() => return self.leave(value),
             Answered::Value(value) => match value.decode() {
                 Ok(value) => Ok(value),
                 Err(Unread::Codec(error)) => Err(Error::codec(T::NAME, "value", error)),
@@ -248,24 +274,76 @@ impl<T: Task> Waiting for Sent<T> {
             Answered::NotBegun => return self.died("has not begun it".into()),
             Answered::Died(how) => return self.died(how),
         };
-        self.promise.complete(Outcome(result));
-        if let Some(crew) = runtime::crew() {
-            crew.refill();
-        }
+        self.promise.complete(Outcome::Here(result));
+        refill();
     }
 }
 
-impl<T: Task> Sent<T> {
+/// There may be room for calls that wait.
+fn refill() {
+    if let Some(crew) = runtime::crew() {
+        crew.refill();
+    }
+}
+
+impl<T: Task<Args: Clone + Sync>> Sent<T> {
+    fn send(crew: &Crew, promise: Promise<Outcome<T::Output>>, args: T::Args, attempt: u32) {
+        match pack::<T>(&args) {
+            Ok(packed) => crew.send(Box::new(Self { promise, args, packed, attempt })),
+            Err(error) => drop(promise.complete(Outcome::Here(Err(error)))),
+        }
+    }
+
+    /// Leaves the value where it is, and has the owner see to it that it stays, or is made again.
+    fn leave(self, value: Value) {
+        let Self { promise, args, attempt, .. } = self;
+        let task = TaskId { owner: runtime::owner(), seq: rayline_exec::fresh_id() };
+        let (node, stored) = (value.node(), Stored::new(T::NAME, task.object(0), value));
+        let (recipe, objects) = Recipe::<T>::shared(&args, stored.clone());
+        let retries = (T::OPTIONS.retries + 1).saturating_sub(attempt);
+        runtime::control().adopt(task, recipe, (objects, retries), node);
+        // Not before the owner has heard of it: with them goes what holds the objects among them.
+        drop(args);
+        promise.complete(Outcome::Elsewhere(Box::new(Elsewhere::new(stored))));
+        refill();
+    }
+
     /// Tries again, as often as it may.
-    fn died(mut self: Box<Self>, how: String) {
+    fn died(self: Box<Self>, how: String) {
         let error = match runtime::crew().filter(|crew| !crew.is_dismissed()) {
             None => ErrorKind::Shutdown,
-            Some(crew) if self.attempt <= T::OPTIONS.retries => {
-                self.attempt += 1;
-                return crew.send_later(self);
-            }
+            Some(crew) if self.attempt <= T::OPTIONS.retries => return self.try_again(crew),
             Some(_) => ErrorKind::WorkerDied { how, attempt: self.attempt },
         };
-        self.promise.complete(Outcome(Err(Error::in_task(error, T::NAME))));
+        self.promise.complete(Outcome::Here(Err(Error::in_task(error, T::NAME))));
+    }
+
+    /// What was sent may name what is gone by now: then it is encoded anew, once that is there again.
+    fn try_again(mut self: Box<Self>, crew: &Crew) {
+        self.attempt += 1;
+        let mut objects = Vec::new();
+        self.args.objects(&mut objects);
+        if objects.is_empty() {
+            return crew.send_later(self);
+        }
+        // Not on this thread, which others need to make it.
+        drop(runtime::pool().submit((), Again(self)));
+    }
+}
+
+/// Sends a call anew, after its arguments.
+struct Again<T: Task>(Box<Sent<T>>);
+
+impl<T: Task<Args: Clone + Sync>> Function<()> for Again<T> {
+    type Outcome = Unwatched;
+    const NAME: &'static str = T::NAME;
+
+    fn call(self, (): ()) -> Unwatched {
+        let Sent { promise, args, attempt, .. } = *self.0;
+        match runtime::crew() {
+            Some(crew) => Sent::<T>::send(crew, promise, args, attempt),
+            None => drop(promise),
+        }
+        Unwatched
     }
 }

@@ -202,7 +202,8 @@ impl Manager {
         let (lane, number) = (worker.lane.clone(), worker.number);
         self.busy.push(Busy { worker, memory_bytes_max: run.grant.memory_bytes() });
         let given = Given { task: run.task, lease: run.lease, grant: run.grant.clone() };
-        let isolated = Isolated { task: task.clone(), run, number, requests: self.requests.clone() };
+        let packed = task.pack().expect("what is isolated was packed when it was submitted");
+        let isolated = Isolated { task: task.clone(), packed, run, number, requests: self.requests.clone() };
         let given = encode(&given).expect("ids and amounts can be encoded");
         let call = lane.call(Box::new(isolated), &given);
         task.on_cancel(&Waker::from(Arc::new(CancelCall { lane, call })));
@@ -256,6 +257,7 @@ impl Manager {
 /// A call of an isolated task.
 struct Isolated {
     task: Arc<dyn Leased>,
+    packed: Arc<Packed>,
     run: Run,
     number: u64,
     requests: Sender<Request>,
@@ -263,7 +265,7 @@ struct Isolated {
 
 impl Waiting for Isolated {
     fn packed(&self) -> &Packed {
-        self.task.packed().expect("a task for another process is packed")
+        &self.packed
     }
 
     fn attempt(&self) -> u32 {

@@ -15,7 +15,7 @@ use crate::control::Arrival;
 use crate::refs::{self, Asked, ProcessId};
 use crate::registry::{Answer, FunctionId};
 use crate::runtime;
-use rayline_core::ids::{ActorId, LeaseId, TaskId};
+use rayline_core::ids::{ActorId, LeaseId, NodeId, TaskId};
 use rayline_core::resources::Grant;
 use rayline_exec::Look;
 use rayline_store::{Region, decode, decode_copied, encode};
@@ -36,6 +36,7 @@ use std::task::Wake;
 pub(crate) struct Lane {
     me: Weak<Lane>,
     process: ProcessId,
+    node: NodeId,
     outlet: Arc<Outlet>,
     end: End,
     /// Which of the driver's processes it is.
@@ -87,15 +88,16 @@ pub(super) struct Given {
 }
 
 impl Lane {
-    /// A lane to a process of the driver's, which has that number among them, and access to `values`.
+    /// A lane to a process of the driver's on that node, which has that number among them, and access to `values`.
     pub(super) fn new(
-        (process, number): (ProcessId, u64),
+        (process, node, number): (ProcessId, NodeId, u64),
         (outlet, end): (Outlet, End),
         values: Arc<Values>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             process,
+            node,
             outlet: Arc::new(outlet),
             end,
             number,
@@ -119,6 +121,11 @@ impl Lane {
             End::Ring(end) => end.is_open(),
             End::Socket(socket) => socket.is_open(),
         }
+    }
+
+    /// Which process it leads to.
+    pub(super) fn process(&self) -> ProcessId {
+        self.process
     }
 
     /// How many calls wait for their answer.
@@ -261,7 +268,7 @@ impl Lane {
             Kind::Release => return self.held.release(header.call),
             _ => {}
         }
-        let release = || Release { outlet: self.outlet.clone(), call: header.call };
+        let release = || Release { outlet: self.outlet.clone(), call: header.call, node: self.node };
         let answered = Answered::of(header, body, |body| self.values.receive(body, self.number, release));
         let Some(call) = self.lock().calls.remove(header.call) else { return };
         if call.called() != Called::Ask {

@@ -9,6 +9,7 @@ use super::wire::Outlet;
 use super::worker::Hello;
 use super::{RING, role};
 use crate::refs::ProcessId;
+use crate::runtime;
 use rayline_transport::ring::{self, Closer, Pair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io;
@@ -59,7 +60,7 @@ pub(super) fn launch(hello: &Hello, number: u64, values: &Arc<Values>) -> io::Re
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     let end = End::Ring(Box::new(RingEnd::new(receiver, closer.clone(), process)));
     let process = ProcessId::fresh()?;
-    let lane = Lane::new((process, number), (Outlet::ring(sender), end), values.clone());
+    let lane = Lane::new((process, runtime::node(), number), (Outlet::ring(sender), end), values.clone());
     lane.greet(&Hello { number, process, ..hello.clone() });
     let attended = lane.clone();
     let end = watch(child, reader, closer)?;

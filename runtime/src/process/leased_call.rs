@@ -3,6 +3,7 @@
 use super::calls::{Answered, Waiting};
 use super::lane::{CancelCall, Given, Lane};
 use crate::control::{Leased, Packed, Run, tell_ended};
+use crate::error::chain;
 use rayline_store::encode;
 use std::sync::Arc;
 use std::task::Waker;
@@ -10,6 +11,7 @@ use std::task::Waker;
 /// A call of a leased task.
 struct LeasedCall {
     task: Arc<dyn Leased>,
+    packed: Arc<Packed>,
     run: Run,
 }
 
@@ -17,13 +19,20 @@ struct LeasedCall {
 pub(crate) fn run_on(lane: &Arc<Lane>, task: Arc<dyn Leased>, run: Run) {
     let given = Given { task: run.task, lease: run.lease, grant: run.grant.clone() };
     let given = encode(&given).expect("ids and amounts can be encoded");
-    let call = lane.call(Box::new(LeasedCall { task: task.clone(), run }), &given);
+    let packed = match task.pack() {
+        Ok(packed) => packed,
+        Err(error) => {
+            let how = format!("couldn't be sent its arguments: {}", chain(&error));
+            return tell_ended(&run, task.ended(&run, Answered::Died(how)));
+        }
+    };
+    let call = lane.call(Box::new(LeasedCall { task: task.clone(), packed, run }), &given);
     task.on_cancel(&Waker::from(Arc::new(CancelCall { lane: lane.clone(), call })));
 }
 
 impl Waiting for LeasedCall {
     fn packed(&self) -> &Packed {
-        self.task.packed().expect("a task for another process is packed")
+        &self.packed
     }
 
     fn attempt(&self) -> u32 {

@@ -10,6 +10,7 @@
 //! Large buffers don't go through the ring ([`values`]), nor through the connection with a node ([`spans`]). A worker dies with its driver: the system kills it with the thread that started it, and the ring closes.
 
 mod calls;
+mod choice;
 mod crew;
 mod fetcher;
 mod fleet;
@@ -47,7 +48,7 @@ pub(crate) use output::say;
 pub use reply::Reply;
 pub(crate) use spans::Spans;
 pub use spans::{published_memories, span_bytes_read};
-pub(crate) use values::{Unread, Values};
+pub(crate) use values::{Unread, Value, Values};
 pub(crate) use welcome::Greeter;
 pub(crate) use worker::{Hello, Worker};
 

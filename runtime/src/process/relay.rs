@@ -3,10 +3,9 @@
 use super::calls::Answered;
 use super::worker::{Call, Worker};
 use crate::control::{Leased, Packed, Run, Turn};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Answer;
 use crate::runtime;
-use rayline_core::ids::TaskId;
 use rayline_core::owner::FailureKind;
 use std::sync::Arc;
 use std::task::Waker;
@@ -14,7 +13,7 @@ use std::task::Waker;
 /// Has a call run in a process of its own, and its answer sent as if it had run here.
 pub(super) fn relay(call: Call) {
     let (run, cancellation) = (call.run.clone(), call.cancellation().clone());
-    let packed = Packed { function: call.function(), args: call.args.clone(), is_isolated: true };
+    let packed = Arc::new(Packed { function: call.function(), args: call.args.clone(), is_isolated: true });
     let relayed = Relayed { worker: call.worker, call: call.header.call, name: call.entry.name, packed, cancellation };
     runtime::control().run_apart(Arc::new(relayed), run);
 }
@@ -24,13 +23,11 @@ struct Relayed {
     worker: Arc<Worker>,
     call: u64,
     name: &'static str,
-    packed: Packed,
+    packed: Arc<Packed>,
     cancellation: Arc<crate::context::Cancellation>,
 }
 
 impl Leased for Relayed {
-    fn named(self: Arc<Self>, _: TaskId) {}
-
     fn run(&self, _: &Run) -> Turn {
         unreachable!("a packed task runs apart")
     }
@@ -40,8 +37,12 @@ impl Leased for Relayed {
         self.worker.answer(self.call, Answer::Failed { error, retryable: false });
     }
 
-    fn packed(&self) -> Option<&Packed> {
-        Some(&self.packed)
+    fn is_apart(&self) -> bool {
+        true
+    }
+
+    fn pack(&self) -> Result<Arc<Packed>> {
+        Ok(self.packed.clone())
     }
 
     fn ended(&self, _: &Run, answered: Answered) -> Result<(), FailureKind> {

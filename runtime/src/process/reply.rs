@@ -70,6 +70,11 @@ impl Reply {
         });
     }
 
+    /// Answers with a value as it came from another process.
+    pub(crate) fn pass_on(mut self, encoded: Region) {
+        self.give(Answer::Value(encoded));
+    }
+
     /// Answers that `thing` is kept until the other process lets it go.
     pub(crate) fn keep(mut self, thing: Box<dyn Any + Send>) {
         self.to.keep(self.call, thing);

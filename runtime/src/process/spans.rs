@@ -13,6 +13,7 @@
 
 use super::span_cache::SpanCache;
 use crate::error::chain;
+use crate::refs::ProcessId;
 use rayline_store::{Bequest, Buf, Carrier, ImportError, Name, Region, RegionMut};
 use rayline_transport::tcp::Tcp;
 use rayline_transport::{PeerId, Published, Refusal, Regions, RemoteSpan, Transport, TransportError, read_blocking};
@@ -137,6 +138,12 @@ impl Drop for Shown {
     fn drop(&mut self) {
         PUBLISHED.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Which process has what a name names, and how much that is; `None` for names of something else.
+pub(super) fn held_by(name: &[u8]) -> Option<(ProcessId, u64)> {
+    let Place { holder, span } = Place::decode(name).ok()?;
+    Some((ProcessId(holder.0), span.len))
 }
 
 /// How many memories of this process are published for others to read.

@@ -19,6 +19,8 @@ use super::spans::Spans;
 use super::wire::{Haste, Header, Kind, Outlet};
 use super::worker::Worker;
 use crate::refs::RefId;
+use crate::runtime;
+use rayline_core::ids::NodeId;
 use rayline_store::shm::{OwnedObjects, Store, StoreError, StoreOptions, Usage};
 use rayline_store::{Buf, Carrier, CodecError, ImportError, Name, Region, decode, decode_with};
 use rayline_transport::ring;
@@ -106,13 +108,13 @@ impl Values {
         let named = if rayline_store::names(&body).next().is_none() {
             Named::Nothing
         } else if let Some(spans) = self.spans() {
-            Named::Spans { spans, _release: release() }
+            Named::Spans { spans, release: release() }
         } else {
-            let _release = names_ref(&body).then(release);
+            let release = names_ref(&body).then(release);
             match self.opened() {
                 Some(opened) => Named::Objects {
                     adopted: Adopted { _objects: opened.objects.adopt(&body, maker), opened },
-                    _release,
+                    release,
                 },
                 None => Named::Nothing,
             }
@@ -251,17 +253,17 @@ enum Named {
     /// Objects of the driver's store, and what its worker refers to.
     Objects {
         adopted: Adopted,
-        _release: Option<Release>,
+        release: Option<Release>,
     },
     /// Memory of another process, which is let go with the value.
     Spans {
         spans: Arc<Spans>,
-        _release: Release,
+        release: Release,
     },
     /// What the driver has lent this worker, until the value is gone.
     Lent {
         worker: Arc<Worker>,
-        _release: Release,
+        release: Release,
     },
 }
 
@@ -269,6 +271,8 @@ enum Named {
 pub(super) struct Release {
     pub(super) outlet: Arc<Outlet>,
     pub(super) call: u64,
+    /// The node of that process, where it is a worker on one.
+    pub(super) node: NodeId,
 }
 
 impl Drop for Release {
@@ -301,7 +305,7 @@ impl Value {
     /// What the driver has sent to this worker.
     pub(super) fn lent(body: Region, worker: &Arc<Worker>, release: impl FnOnce() -> Release) -> Self {
         let is_whole = rayline_store::names(&body).next().is_none();
-        let named = if is_whole { Named::Nothing } else { Named::Lent { worker: worker.clone(), _release: release() } };
+        let named = if is_whole { Named::Nothing } else { Named::Lent { worker: worker.clone(), release: release() } };
         Self { body, named }
     }
 
@@ -313,8 +317,31 @@ impl Value {
         }
     }
 
+    /// The value as it came, for others to read. What it names is kept by that, too.
+    pub(crate) fn shared_body(self: &Arc<Self>) -> Region {
+        self.body.clone().keeping(self.clone())
+    }
+
+    /// The node that has it, if it is on one.
+    pub(crate) fn node(&self) -> NodeId {
+        self.release().map_or_else(runtime::node, |release| release.node)
+    }
+
+    /// Whether what it names can be read, as far as is known.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.release().is_none_or(|release| release.outlet.is_open())
+    }
+
+    fn release(&self) -> Option<&Release> {
+        match &self.named {
+            Named::Nothing => None,
+            Named::Objects { release, .. } => release.as_ref(),
+            Named::Spans { release, .. } | Named::Lent { release, .. } => Some(release),
+        }
+    }
+
     /// Whether a part of it has yet to be read from another process.
-    pub(super) fn is_elsewhere(&self) -> bool {
+    pub(crate) fn is_elsewhere(&self) -> bool {
         let is_buffer = |name| RefId::decode(name).is_none();
         let of_spans = matches!(self.named, Named::Spans { .. } | Named::Lent { .. });
         of_spans && rayline_store::names(&self.body).any(is_buffer)

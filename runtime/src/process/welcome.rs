@@ -31,7 +31,7 @@ impl Greeter {
         self.values.introduce(joined.peer, joined.address);
         let process = ProcessId(joined.peer);
         let ends = (Outlet::Socket(socket.clone()), End::Socket(socket));
-        let lane = Lane::new((process, 0), ends, self.values.clone());
+        let lane = Lane::new((process, joined.node, 0), ends, self.values.clone());
         // No memory is shared with another node.
         lane.greet(&Hello { cpus: joined.cpus, object_store_bytes: 0, process, ..self.hello.clone() });
         Some((joined, lane))

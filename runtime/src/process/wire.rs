@@ -160,6 +160,14 @@ impl Outlet {
         Self::Ring(Mutex::new(sender))
     }
 
+    /// Whether the other side is there, as far as is known. A ring's end says that itself.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Ring(_) => true,
+            Self::Socket(socket) => socket.is_open(),
+        }
+    }
+
     /// Sends one message. Blocks while too many wait to leave.
     ///
     /// # Errors

@@ -151,7 +151,7 @@ impl Worker {
 
     /// The driver has answered.
     fn answered(self: &Arc<Self>, header: Header, body: Region) {
-        let release = || Release { outlet: self.outlet.clone(), call: header.call };
+        let release = || Release { outlet: self.outlet.clone(), call: header.call, node: runtime::node() };
         let answered = Answered::of(header, body, |body| Value::lent(body, self, release));
         let Some(call) = self.lock_asks().remove(header.call) else { return };
         answered.hand_to(call, &self.fetcher);

@@ -103,7 +103,7 @@ impl<T: Data, S: Slots<Args: ArgList>> Method<(), S> for Sending<T> {
                 let packed = Packed { function, args, is_isolated: false };
                 link.ask(Asked::Call(away.id), Box::new(AwayCall { promise, name, packed }));
             }
-            Err(error) => drop(promise.complete(Outcome(Err(error)))),
+            Err(error) => drop(promise.complete(Outcome::Here(Err(error)))),
         }
         Unwatched
     }
@@ -135,7 +135,7 @@ impl<T: Data> Waiting for AwayCall<T> {
             Answered::NotBegun => Err(Error::actor_died(name, "its life has ended".into(), None)),
             answered => answered.into_result(name),
         };
-        promise.complete(Outcome(result));
+        promise.complete(Outcome::Here(result));
     }
 }
 

@@ -33,8 +33,12 @@ impl<'de, T: Data> Deserialize<'de> for ObjectRef<T> {
 
 impl<T: Data> Object for ObjectRef<T> {
     fn give(&self, reply: Reply) {
-        if self.is_ready() {
-            return reply.answer(self.handle().name(), self.peek());
+        match self.elsewhere().map(|elsewhere| elsewhere.stored().encoded_now()) {
+            Some(Ok(encoded)) => return reply.pass_on(encoded),
+            // It is waited for, but not by this thread, which others need.
+            Some(Err(_)) => {}
+            None if self.is_ready() => return reply.answer(self.handle().name(), self.peek()),
+            None => {}
         }
         let awaited = Awaited::new(self.clone().into_handle());
         drop(runtime::pool().submit((awaited, ()), Give { reply, value: PhantomData::<fn() -> T> }));
@@ -53,7 +57,11 @@ impl<T: Data> Function<(Awaited<Outcome<T>>, ())> for Give<T> {
 
     fn call(self, (object, ()): (Awaited<Outcome<T>>, ())) -> Unwatched {
         let object = ObjectRef::from_handle(object.into_handle());
-        self.reply.answer(object.handle().name(), object.peek());
+        match object.elsewhere().map(|elsewhere| elsewhere.stored().encoded()) {
+            Some(Ok(encoded)) => self.reply.pass_on(encoded),
+            Some(Err(error)) => self.reply.fail(error),
+            None => self.reply.answer(object.handle().name(), object.peek()),
+        }
         Unwatched
     }
 }
@@ -66,7 +74,7 @@ fn import<T: Data>(id: RefId) -> ObjectRef<T> {
     let (promise, handle) = promise::<Imported, _>();
     match Link::to(id.home) {
         Some(link) => drop(link.ask(Asked::Value(id), Box::new(Fetch { promise, packed: nothing() }))),
-        None => drop(promise.complete(Outcome(Err(lost("the process that has it is gone"))))),
+        None => drop(promise.complete(Outcome::Here(Err(lost("the process that has it is gone"))))),
     }
     ObjectRef::from_handle(handle)
 }
@@ -98,6 +106,6 @@ impl<T: Data> Waiting for Fetch<T> {
     }
 
     fn answered(self: Box<Self>, answered: Answered) {
-        self.promise.complete(Outcome(answered.into_result(REFERENCE)));
+        self.promise.complete(Outcome::Here(answered.into_result(REFERENCE)));
     }
 }

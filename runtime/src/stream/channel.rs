@@ -243,12 +243,12 @@ pub(super) fn shut_down(task: &'static str) -> Error {
 
 /// An item that is there.
 pub(super) fn item<T: Data>(value: T) -> ObjectRef<T> {
-    ObjectRef::from_handle(rayline_exec::done::<Item, _>(Outcome(Ok(value))))
+    ObjectRef::from_handle(rayline_exec::done::<Item, _>(Outcome::Here(Ok(value))))
 }
 
 /// The last item of a stream that failed.
 pub(super) fn failed<T: Data>(error: Error) -> ObjectRef<T> {
-    ObjectRef::from_handle(rayline_exec::done::<Item, _>(Outcome(Err(error))))
+    ObjectRef::from_handle(rayline_exec::done::<Item, _>(Outcome::Here(Err(error))))
 }
 
 struct Item;

@@ -52,8 +52,8 @@ mod tensor;
 pub use bequest::{Bequest, WeakBuf};
 pub use buf::{Buf, ViewError};
 pub use codec::{
-    Carrier, CodecError, ImportError, LEVELS_MAX, NAME_BYTES_MAX, NAMED_BYTES_MIN, Name, Names, Plan, decode,
-    decode_copied, decode_name, decode_with, encode, encode_name, encode_with, names, plan,
+    Carrier, CodecError, ImportError, LEVELS_MAX, NAME_BYTES_MAX, NAMED_BYTES_MIN, Name, Names, Plan, align, decode,
+    decode_copied, decode_name, decode_with, encode, encode_name, encode_part, encode_with, names, plan, realign,
 };
 pub use element::Element;
 pub use region::Region;

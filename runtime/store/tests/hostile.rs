@@ -11,8 +11,8 @@ use model::Node;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use rayline_store::{
-    Buf, Carrier, CodecError, ImportError, Name, Region, RegionMut, Tensor, ViewError, decode, decode_copied,
-    decode_name, decode_with, encode, encode_name, encode_with, names, plan,
+    Buf, Carrier, CodecError, ImportError, Name, Region, RegionMut, Tensor, ViewError, align, decode, decode_copied,
+    decode_name, decode_with, encode, encode_name, encode_part, encode_with, names, plan, realign,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
@@ -210,6 +210,54 @@ fn names_of_what_is_no_buffer_travel_where_there_is_a_carrier() {
     assert!(decode_with::<Buf<u8>>(&encode_with(&Elsewhere(*b"one"), &carrier).unwrap(), &carrier).is_err());
     let json = serde_json::to_string(&Elsewhere(*b"one")).unwrap_err();
     assert_eq!(json.to_string(), "another encoding");
+}
+
+/// An argument: a value, or an encoding of one.
+enum Argument<'a, T> {
+    Value(T),
+    Encoded(&'a Region),
+}
+
+impl<T: serde::Serialize> serde::Serialize for Argument<'_, T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => value.serialize(align(serializer)),
+            Self::Encoded(region) => encode_part(region, serializer).unwrap_or_else(|_| panic!("our serializer")),
+        }
+    }
+}
+
+impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Argument<'_, T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(realign(deserializer)?).map(Self::Value)
+    }
+}
+
+#[test]
+fn an_encoding_may_be_part_of_another() {
+    type Value = (u8, Buf<f64>, String, Buf<u8>, Tensor<f32>);
+    let carrier = Numbered::default();
+    let value: Value = (
+        1,
+        vec![0.5; 3].into(),
+        "three".into(),
+        vec![7_u8; 200_000].into(),
+        Tensor::from_shape_vec((2, 500), vec![1.5_f32; 1000]).unwrap(),
+    );
+    for padding in 0..9 {
+        let part = encode_with(&value, &carrier).unwrap();
+        let before = Buf::from(vec![1_u8; padding]);
+        let whole = (before.clone(), Argument::<Value>::Encoded(&part), Argument::Value(value.clone()), 5_u8);
+        let whole = encode_with(&whole, &carrier).unwrap();
+        drop(part);
+        assert_eq!(names(&whole).count(), 2);
+        type Whole = (Buf<u8>, Argument<'static, Value>, Argument<'static, Value>, u8);
+        let (first, Argument::Value(a), Argument::Value(b), five) = decode_with::<Whole>(&whole, &carrier).unwrap()
+        else {
+            unreachable!("it decodes values")
+        };
+        assert_eq!((first, &a, &b, five), (before, &value, &value, 5));
+    }
 }
 
 #[test]

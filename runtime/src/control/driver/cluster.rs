@@ -45,6 +45,7 @@ impl Driver {
             Arrival::Worker(joined, lane) => self.worker_came(joined, &lane),
             Arrival::WorkerGone(joined, lane) => {
                 let vacancy = self.staff().and_then(|staff| staff.worker_gone(joined.node, &lane));
+                self.values_lost_on(joined.node);
                 self.fill(joined.node, vacancy);
             }
             Arrival::LifeEnded(Ended { life, end, error }) => {

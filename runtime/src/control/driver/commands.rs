@@ -8,18 +8,27 @@ use crate::error::{Error, ErrorKind};
 use crate::group::BundleRef;
 use crate::runtime;
 use rayline_core::controller::{self, ActorSpec};
-use rayline_core::ids::{ClassId, RequestId, TaskId};
+use rayline_core::ids::{Attempt, ClassId, NodeId, ObjectId, RequestId, TaskId};
 use rayline_core::node;
 use rayline_core::owner::{self, Affinity};
-use rayline_core::resources::Demand;
+use rayline_core::resources::{Amount, Demand};
 use std::sync::Arc;
 
 impl Driver {
     /// Turns a command into events.
     pub(super) fn obey(&mut self, command: Command) {
         match command {
-            Command::Submit { task, demand, bundle, retries } => self.submit(task, demand, bundle, retries),
+            Command::Submit { task, args, demand, bundle, retries } => {
+                self.submit(task, args, (demand, bundle), retries)
+            }
             Command::Cancel(task) => self.tell_owner(owner::Event::Cancel { task }),
+            Command::Adopt { task, recipe, args, retries, node } => self.adopt(task, recipe, (args, retries), node),
+            Command::DropRef(object) => self.tell_owner(owner::Event::DropRef { object }),
+            // Whoever waits for it hears that the runtime is shut down.
+            Command::ObjectLost { .. } if self.closed => {}
+            Command::ObjectLost { object, node, attempt } => {
+                self.tell_owner(owner::Event::ObjectLost { object, node, attempt });
+            }
             Command::Ended { task, attempt, lease, result, here } => {
                 if here {
                     self.threads.task_ended();
@@ -75,16 +84,42 @@ impl Driver {
         }
     }
 
-    fn submit(&mut self, task: Arc<dyn Leased>, demand: Demand, bundle: Option<BundleRef>, retries: u32) {
+    fn submit(
+        &mut self,
+        task: Arc<dyn Leased>,
+        args: Vec<ObjectId>,
+        (demand, bundle): (Demand, Option<BundleRef>),
+        retries: u32,
+    ) {
         if self.closed {
             return;
         }
         let id = TaskId { owner: runtime::owner(), seq: rayline_exec::fresh_id() };
         let class = self.class(demand, bundle.as_ref());
         self.tasks.insert(id, Submitted { task: task.clone(), is_running: false, _bundle: bundle });
-        self.tell_owner(owner::Event::Submit { task: id, class, args: Vec::new(), returns: 1, retries });
+        self.tell_owner(owner::Event::Submit { task: id, class, args, returns: 1, retries });
         self.settle();
         task.named(id);
+    }
+
+    /// A task that has run, whose value stays on a node; it would run again on a CPU of any.
+    fn adopt(&mut self, task: TaskId, recipe: Arc<dyn Leased>, (args, retries): (Vec<ObjectId>, u32), node: NodeId) {
+        if self.closed {
+            return recipe.fail(None);
+        }
+        let class = self.class(Demand::cpus(Amount::ONE), None);
+        self.tasks.insert(task, Submitted { task: recipe, is_running: false, _bundle: None });
+        self.tell_owner(owner::Event::Adopt { task, class, args, returns: 1, retries, node });
+    }
+
+    /// A worker is gone, and with it the values that it had.
+    pub(super) fn values_lost_on(&mut self, node: NodeId) {
+        let stored =
+            |(task, submitted): (&TaskId, &Submitted)| Some((*task, submitted.task.stored()?.is_lost_on(node)?));
+        let lost: Vec<(TaskId, Attempt)> = self.tasks.iter().filter_map(stored).collect();
+        for (task, attempt) in lost {
+            self.tell_owner(owner::Event::ObjectLost { object: task.object(0), node, attempt });
+        }
     }
 
     /// The task keeps its lease, and lends its CPUs as one that blocks does.

@@ -29,11 +29,15 @@ impl Driver {
             }
             owner::Action::ObjectReady { object, .. } => self.drop_object(object),
             owner::Action::ObjectFailed { object, failure } => {
-                self.fail(object.task, failure);
                 self.drop_object(object);
+                self.fail(object.task, failure);
             }
             owner::Action::TaskFailed { task, failure } => tracing::debug!(%task, %failure, "task failed"),
-            owner::Action::Release { .. } => {}
+            owner::Action::Release { object, attempt, .. } => {
+                if let Some(submitted) = self.tasks.get(&object.task) {
+                    submitted.task.release(attempt);
+                }
+            }
             owner::Action::Forget { task } => drop(self.tasks.remove(&task)),
             owner::Action::OpenExecutor { lease, grant: _ } => self.open_executor(lease),
             owner::Action::CloseExecutor { lease } => self.close_executor(lease),
@@ -46,7 +50,7 @@ impl Driver {
         let grant = self.grant(lease);
         let Some(started) = self.tasks.get(&task).map(|submitted| submitted.task.clone()) else { return };
         let run = Run { task, attempt, lease, grant };
-        if started.packed().is_some() {
+        if started.is_apart() {
             return self.start_apart(started, run);
         }
         self.threads.task_started();
@@ -92,9 +96,12 @@ impl Driver {
         grant.cloned().unwrap_or_default()
     }
 
-    /// The value is in the task's cell, and lives as long as its references: the owner need not keep the object.
+    /// A value that is in its task's cell lives as long as its references: the owner need not keep the object.
     fn drop_object(&mut self, object: ObjectId) {
-        self.tell_owner(owner::Event::DropRef { object });
+        let is_stored = self.tasks.get(&object.task).is_some_and(|submitted| submitted.task.stored().is_some());
+        if !is_stored {
+            self.tell_owner(owner::Event::DropRef { object });
+        }
     }
 
     fn fail(&mut self, task: TaskId, failure: Failure) {

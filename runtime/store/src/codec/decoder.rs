@@ -2,7 +2,7 @@
 
 use super::error::Failure;
 use super::header::{Header, Place, Segments, split};
-use super::{Carrier, CodecError, ImportError, LEVELS_MAX, same};
+use super::{Carrier, CodecError, ImportError, LEVELS_MAX, PART_ALIGN, same};
 use crate::{Buf, Element, Region};
 use serde::de::value::U32Deserializer;
 use serde::de::{
@@ -36,6 +36,19 @@ pub fn decode_name<'de, D: Deserializer<'de>>(mut deserializer: D) -> Result<Res
     };
     // The error of `&mut Decoder` is ours.
     Ok(decoder.name().map_err(same::must_be))
+}
+
+/// Goes on where a part may begin, if `deserializer` is ours: see [`encode_part`](crate::encode_part).
+///
+/// # Errors
+/// Where the bytes end before.
+pub fn realign<'de, D: Deserializer<'de>>(mut deserializer: D) -> Result<D, D::Error> {
+    // SAFETY: the decoder is only read on, which stores nothing in it that it doesn't have.
+    if let Some(decoder) = unsafe { same::cast::<D, &mut Decoder<'de>>(&mut deserializer) } {
+        // The error of `&mut Decoder` is ours.
+        decoder.align().map_err(same::must_be)?;
+    }
+    Ok(deserializer)
 }
 
 /// The deserializer: `&mut Decoder`.
@@ -112,12 +125,16 @@ impl<'de> Decoder<'de> {
             return self.segments.next().ok_or_else(|| CodecError::MissingSegment.into());
         }
         let len = self.length()?;
-        // The in-band part begins at a multiple of 8.
-        let padding = self.position().wrapping_neg() % 8;
-        self.take(padding as u64)?;
+        self.align()?;
         let start = self.position();
         self.take(len)?;
         Ok(Place { range: start..self.position(), is_name: false })
+    }
+
+    /// Skips zeros up to a multiple of 8; the in-band part begins at one.
+    fn align(&mut self) -> Result<(), Failure> {
+        let padding = self.position().wrapping_neg() % PART_ALIGN;
+        self.take(padding as u64).map(drop)
     }
 
     fn str(&mut self) -> Result<&'de str, Failure> {

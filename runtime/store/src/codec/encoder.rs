@@ -1,13 +1,15 @@
 //! From serde values to in-band bytes and segments.
 
 use super::error::Failure;
+use super::header::{Header, Place};
 use super::plan::Segment;
-use super::{CodecError, INLINE_BYTES_MAX, LEVELS_MAX, Name, same};
-use crate::{Buf, Element};
+use super::{CodecError, INLINE_BYTES_MAX, LEVELS_MAX, Name, PART_ALIGN, same};
+use crate::{Buf, Element, Region};
 use serde::ser::{
     Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
+use std::sync::Arc;
 
 /// Encodes `buf` if `serializer` is ours, else gives it back.
 pub(crate) fn encode_buffer<T: Element, S: Serializer>(
@@ -36,6 +38,32 @@ pub fn encode_name<S: Serializer>(name: Name, mut serializer: S) -> Result<Resul
     encoder.segments.push(Segment::Name(Box::new(name)));
     // A unit has no bytes: this only makes an `S::Ok`.
     Ok(serializer.serialize_unit())
+}
+
+/// Has what comes next begin where it may be another encoding's part, if `serializer` is ours: see [`encode_part`].
+pub fn align<S: Serializer>(mut serializer: S) -> S {
+    // SAFETY: the reference is used within this function alone, and `Encoder` has no lifetimes.
+    if let Some(encoder) = unsafe { same::cast::<S, &mut Encoder>(&mut serializer) } {
+        encoder.align();
+    }
+    serializer
+}
+
+/// Puts the value that is in another encoding, if `serializer` is ours, else gives that back. It is decoded as if it
+/// had been encoded here after [`align`]: after [`realign`](crate::realign). What it names stays named, and `encoding` is
+/// kept as long as this encoding.
+///
+/// # Errors
+/// The serializer, where that is another one.
+pub fn encode_part<S: Serializer>(encoding: &Region, mut serializer: S) -> Result<Result<S::Ok, S::Error>, S> {
+    // SAFETY: as above.
+    let Some(encoder) = (unsafe { same::cast::<S, &mut Encoder>(&mut serializer) }) else { return Err(serializer) };
+    match encoder.put_part(encoding) {
+        // A unit has no bytes: this only makes an `S::Ok`.
+        Ok(()) => Ok(serializer.serialize_unit()),
+        // The error of `&mut Encoder` is ours.
+        Err(failure) => Ok(Err(same::must_be(failure))),
+    }
 }
 
 /// The serializer: `&mut Encoder`.
@@ -72,6 +100,25 @@ impl Encoder {
         let padding = self.in_band.len().wrapping_neg() % 8;
         self.in_band.extend_from_slice(&[0; 8][..padding]);
         self.in_band.extend_from_slice(bytes);
+    }
+
+    fn align(&mut self) {
+        self.in_band.resize(self.in_band.len().next_multiple_of(PART_ALIGN), 0);
+    }
+
+    /// What an encoding holds: buffers in band lie as they lay, as both begin at a multiple of 8.
+    fn put_part(&mut self, encoding: &Region) -> Result<(), Failure> {
+        let Header { in_band, mut segments } = Header::parse(encoding)?;
+        self.align();
+        self.in_band.extend_from_slice(&encoding[in_band]);
+        while let Some(Place { range, is_name }) = segments.next() {
+            self.segments.push(if is_name {
+                Segment::Name(Box::new(Name::new(&encoding[range], Arc::new(encoding.clone()))))
+            } else {
+                Segment::Bytes(Buf::view(encoding, range).map_err(CodecError::from)?)
+            });
+        }
+        Ok(())
     }
 
     fn put<const N: usize>(&mut self, bytes: [u8; N]) {

@@ -55,8 +55,8 @@ pub use error::CodecError;
 pub use header::Names;
 pub use plan::Plan;
 
-pub use decoder::decode_name;
-pub use encoder::encode_name;
+pub use decoder::{decode_name, realign};
+pub use encoder::{align, encode_name, encode_part};
 
 pub(crate) use decoder::decode_buffer;
 pub(crate) use encoder::encode_buffer;
@@ -76,6 +76,9 @@ pub const LEVELS_MAX: u32 = 256;
 /// 1024, 58 against 49 for 2048. Measured with this constant at 0 and at 1,000,000 by
 /// `cargo bench -p rayline-store --bench codec -- inline`.
 pub(crate) const INLINE_BYTES_MAX: usize = 512;
+
+/// Where a part of another encoding may begin in the in-band part, and buffers do.
+pub(crate) const PART_ALIGN: usize = 8;
 
 /// Plans the encoding of `value`: what is in band is encoded now, buffers are shared and copied by
 /// [`Plan::write_into`].
