@@ -111,10 +111,13 @@ pub fn node_kill(reps: usize) -> Result<Metric> {
 /// The first link of a chain, on a node that isn't the head's.
 fn begun_on_a_node(bytes: usize) -> Result<(Vec<ObjectRef<Made>>, u32)> {
     for _ in 0..100 {
-        let first = make::remote(bytes, 1);
-        let (node, _) = look::remote(&first).get()?;
-        if node != 1 {
-            return Ok((vec![first], node));
+        // As many as there are nodes, so that all have one.
+        let firsts: Vec<_> = (0..3).map(|_| make::remote(bytes, 1)).collect();
+        for first in firsts {
+            let (node, _) = look::remote(&first).get()?;
+            if node != 1 {
+                return Ok((vec![first], node));
+            }
         }
     }
     anyhow::bail!("all tasks run on the head's node")

@@ -5,8 +5,8 @@ use crate::process::Greeter;
 use rayline_core::ids::NodeId;
 use rayline_transport::Event;
 use rayline_transport::tcp::Stream;
-use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Receiver;
 use tracing::debug;
@@ -17,27 +17,50 @@ const WORD_WAIT: Duration = Duration::from_millis(500);
 /// How workers have ended, by their names as peers: for their lanes, which hear that they have.
 #[derive(Default)]
 pub(crate) struct Ends {
-    known: Mutex<HashMap<u128, String>>,
+    known: Mutex<Known>,
     came: Condvar,
 }
 
+#[derive(Default)]
+struct Known {
+    ends: HashMap<u128, String>,
+    /// Nodes from which no word can come now.
+    silent: HashSet<NodeId>,
+}
+
 impl Ends {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A worker has ended.
     pub(crate) fn note(&self, worker: u128, how: String) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, how);
+        self.lock().ends.insert(worker, how);
+        self.came.notify_all();
+    }
+
+    /// The connection with a node has ended, or is there again.
+    pub(crate) fn note_node(&self, node: NodeId, is_silent: bool) {
+        let mut known = self.lock();
+        if is_silent {
+            known.silent.insert(node)
+        } else {
+            known.silent.remove(&node)
+        };
+        drop(known);
         self.came.notify_all();
     }
 
     /// How a worker ended, as far as it becomes known soon.
     fn wait(&self, worker: u128, node: NodeId) -> String {
         let until = Instant::now() + WORD_WAIT;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
         loop {
-            if let Some(how) = known.remove(&worker) {
+            if let Some(how) = known.ends.remove(&worker) {
                 return how;
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || known.silent.contains(&node) {
                 return format!("on {node} is gone: its connection has ended");
             }
             known = self.came.wait_timeout(known, left).unwrap_or_else(PoisonError::into_inner).0;

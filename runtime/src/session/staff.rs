@@ -36,6 +36,8 @@ pub(crate) struct Staff {
 
 /// What there is of this driver on a node.
 struct Position {
+    /// The node's daemon.
+    peer: PeerId,
     hired_at: Instant,
     worker: Worker,
     /// Leases of threads for plain tasks.
@@ -142,7 +144,9 @@ impl Staff {
         let peer = PeerId(place.peer);
         self.tcp.introduce(peer, place.address);
         self.post.note(Address::Node(node), peer);
+        self.ends.note_node(node, false);
         self.posts.entry(node).or_insert_with(|| Position {
+            peer,
             hired_at: Instant::now(),
             worker: Worker::Gone,
             executors: BTreeSet::new(),
@@ -152,6 +156,13 @@ impl Staff {
             was_brief: false,
         });
         self.hire(node);
+    }
+
+    /// The connection with a daemon has ended, or is there: whether words of its workers can come.
+    pub(crate) fn heard(&self, peer: PeerId, is_silent: bool) {
+        if let Some((node, _)) = self.posts.iter().find(|(_, position)| position.peer == peer) {
+            self.ends.note_node(*node, is_silent);
+        }
     }
 
     /// Hires a worker on a node that has none.

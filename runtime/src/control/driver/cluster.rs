@@ -141,6 +141,7 @@ impl Driver {
     fn connected(&mut self, peer: PeerId, life: u64) {
         if let Some(staff) = self.staff() {
             staff.post().connected(peer, life);
+            staff.heard(peer, false);
         }
         if peer != HEAD {
             return;
@@ -165,6 +166,9 @@ impl Driver {
     }
 
     fn disconnected(&mut self, peer: PeerId, error: &TransportError) {
+        if let Some(staff) = self.staff() {
+            staff.heard(peer, true);
+        }
         if let Some(wait) = self.staff().and_then(|staff| staff.post().disconnected(peer)) {
             self.timers.push(Reverse((self.now() + wait, Timer::Call(peer))));
         }
