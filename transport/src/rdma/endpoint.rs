@@ -237,6 +237,7 @@ fn settings(options: &Options, lanes_max: usize) -> Settings {
         lane_idle: limits.lane_idle,
         stall_timeout: limits.stall_timeout,
         lane_timeout: options.queue_pair_timeout,
+        is_patient: options.mode == Mode::Rdma,
         // The holder waits so long for what it is itself still receiving.
         answer_timeout: limits.chunk_wait + limits.peer_timeout,
         pause_min: limits.source_pause,

@@ -59,7 +59,7 @@ pub struct Options {
     pub extent_bytes: u64,
     /// A queue pair for which others wait is given to them after this.
     pub quantum: Duration,
-    /// How long a transfer waits for a queue pair before it goes by TCP.
+    /// How long transfers wait for a queue pair to their peer before they go by TCP, or with [`Mode::Rdma`] fail.
     pub queue_pair_timeout: Duration,
     /// The longest pause of a rail, or of a peer's cards, after failures. The first is `source_pause` of the TCP limits.
     pub pause_max: Duration,

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod holder;
-#[expect(dead_code, reason = "the next scenarios use it")]
 mod links;
 mod scenarios;
 

@@ -32,7 +32,14 @@ impl Machine {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         (lane.state, lane.since, lane.used) = (LaneState::Up, now, now);
         let peer = lane.peer;
+        self.serve(now, peer);
         self.advance(now, peer);
+    }
+
+    fn serve(&mut self, now: Instant, peer: PeerId) {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.served = now;
+        }
     }
 
     /// A lane for what the peer's lanes can't take, where there is room for one. Where it has none it takes the place of
@@ -133,7 +140,9 @@ impl Machine {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.in_flight -= 1;
         lane.used = now;
+        let peer = lane.peer;
         let is_drained = lane.state == LaneState::Draining && lane.in_flight == 0;
+        self.serve(now, peer);
         if is_drained {
             self.replace_lane(now, id);
         }

@@ -21,6 +21,8 @@ pub struct Peer {
     pub moving: VecDeque<TransferId>,
     /// Asked for and not released.
     pub leases: usize,
+    /// When a lane of it last came up, or moved something.
+    pub served: Instant,
 }
 
 pub enum Link {
@@ -40,7 +42,7 @@ pub struct Pair {
 impl Machine {
     /// Sees to it that the peer is dialled; false where it was in vain not long ago.
     pub(super) fn link(&mut self, now: Instant, peer: PeerId) -> bool {
-        let entry = self.peers.entry(peer).or_insert_with(Peer::new);
+        let entry = self.peers.entry(peer).or_insert_with(|| Peer::new(now));
         let is_wanted = matches!(entry.link, Link::Down) && entry.pause.is_over(now);
         if is_wanted {
             entry.link = Link::Dialling;
@@ -113,8 +115,15 @@ impl Machine {
 }
 
 impl Peer {
-    fn new() -> Self {
-        Self { link: Link::Down, pause: Pause::default(), queued: VecDeque::new(), moving: VecDeque::new(), leases: 0 }
+    fn new(now: Instant) -> Self {
+        Self {
+            link: Link::Down,
+            pause: Pause::default(),
+            queued: VecDeque::new(),
+            moving: VecDeque::new(),
+            leases: 0,
+            served: now,
+        }
     }
 
     pub fn pairs(&self) -> &[Pair] {

@@ -57,8 +57,10 @@ pub struct Settings {
     pub lane_idle: Duration,
     /// A lane whose work doesn't complete for so long is lost.
     pub stall_timeout: Duration,
-    /// A transfer that gets no lane for so long goes by another transport.
+    /// What waits for a lane of a peer that has none for so long goes by another transport.
     pub lane_timeout: Duration,
+    /// Whether it also waits so long for the pause of a peer's pairs to end: where there is no other transport.
+    pub is_patient: bool,
     /// A peer that doesn't answer for so long is lost.
     pub answer_timeout: Duration,
     /// The first pause of what failed; it doubles with each failure in a row.

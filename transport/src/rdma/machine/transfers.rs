@@ -101,7 +101,7 @@ impl Machine {
         }
         if self.is_wanting(peer) {
             self.want_lane(now, peer);
-            if !self.has_lane(peer) && !self.waiting.contains(&peer) {
+            if !self.settings.is_patient && !self.has_lane(peer) && !self.waiting.contains(&peer) {
                 self.give_up(now, peer);
             }
         }
@@ -239,8 +239,11 @@ impl Machine {
             let waited = now.duration_since(transfer.since);
             match &transfer.phase {
                 Phase::Asked | Phase::Releasing { .. } if waited >= answer => silent.push(transfer.peer),
-                Phase::Moving { pieces, is_ending } if pieces.in_flight() == 0 && (*is_ending || waited >= lane) => {
-                    stopped.push(*id);
+                Phase::Moving { pieces, is_ending } if pieces.in_flight() == 0 => {
+                    let served = self.peers.get(&transfer.peer).map_or(transfer.since, |peer| peer.served);
+                    if *is_ending || now.duration_since(transfer.since.max(served)) >= lane {
+                        stopped.push(*id);
+                    }
                 }
                 _ => {}
             }
@@ -248,6 +251,10 @@ impl Machine {
         silent.dedup();
         silent.into_iter().for_each(|peer| self.hang_up(now, peer));
         stopped.into_iter().for_each(|id| self.stop(now, id));
+        // A pair's pause may be over.
+        let paused: Vec<PeerId> =
+            self.peers.iter().filter(|(_, peer)| !peer.moving.is_empty()).map(|(id, _)| *id).collect();
+        paused.into_iter().for_each(|peer| self.advance(now, peer));
     }
 }
 
