@@ -7,6 +7,8 @@ mod card;
 mod conduit;
 mod driver;
 mod endpoint;
+#[cfg(test)]
+mod fake;
 mod hold;
 mod lease;
 mod machine;

@@ -8,10 +8,14 @@ mod probe;
 mod queue_pair;
 mod rail;
 mod registered;
+#[cfg(test)]
+mod tests;
 
 pub use self::completions::Completions;
 pub use self::error::CardError;
 pub use self::gid::{GidChoice, LinkLayer};
+#[cfg(test)]
+use self::probe::probe_with;
 pub use self::probe::{CardReport, PortReport, Report, probe};
 pub use self::queue_pair::{End, Local, QueuePair};
 pub use self::rail::{Rail, RailAddress, Wanted};
