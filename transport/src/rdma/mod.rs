@@ -15,6 +15,8 @@ mod machine;
 mod memory;
 mod options;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod verbs;
 mod wire;
 

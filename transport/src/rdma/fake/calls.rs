@@ -254,11 +254,13 @@ unsafe extern "C" fn create_cq(
     })
 }
 
-unsafe extern "C" fn destroy_cq(queue: *mut ibv_cq) -> c_int {
+unsafe extern "C" fn destroy_cq(raw: *mut ibv_cq) -> c_int {
     // SAFETY: given by `create_cq`.
-    let queue: FakeQueue = unsafe { take_back(queue) };
+    let queue: FakeQueue = unsafe { take_back(raw) };
+    // SAFETY: its channel ends after it.
+    unsafe { &*queue.channel }.events.lock().unwrap().retain(|event| *event != raw);
     let inner = queue.inner.into_inner().unwrap();
-    assert_eq!(inner.events, 0, "a queue ends only when all its events are acknowledged: this would wait for ever");
+    assert_eq!(inner.events, 0, "all events that were taken are acknowledged: this would wait for ever");
     of(queue.header.context).fabric.state().uncount("queue");
     0
 }
@@ -278,8 +280,11 @@ unsafe extern "C" fn get_cq_event(
     if events.is_empty() {
         rustix::io::read(&channel.descriptor, &mut [0; 8]).unwrap();
     }
-    // SAFETY: the caller's.
-    unsafe { *queue = event };
+    // SAFETY: given by `create_cq`; the queue pointer is the caller's.
+    unsafe {
+        (*event.cast::<FakeQueue>()).inner.lock().unwrap().events += 1;
+        *queue = event;
+    }
     0
 }
 

@@ -102,7 +102,7 @@ pub fn push(queue: *mut ibv_cq, completion: ibv_wc) {
     let mut inner = fake.inner.lock().unwrap();
     inner.found.push_back(completion);
     if std::mem::take(&mut inner.is_armed) {
-        inner.events += 1;
+        drop(inner);
         // SAFETY: a channel lives as long as its queues.
         let channel = unsafe { &*fake.channel };
         channel.events.lock().unwrap().push_back(queue);

@@ -18,6 +18,8 @@ mod lanes;
 mod links;
 mod pause;
 mod pieces;
+#[cfg(test)]
+mod tests;
 mod transfers;
 
 pub use self::pieces::{Cut, Piece};
