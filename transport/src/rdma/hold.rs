@@ -62,7 +62,7 @@ async fn serve(
         error = holder.clone().listen(reader) => Err(error),
         ended = conduit::talk(peer, writer, rest) => ended,
     };
-    // The peer's queue pairs end before what it reads is given to others.
+    // CARD-2: the peer's queue pairs end before what it reads is given to others.
     let (done, forgotten) = oneshot::channel();
     conduit::tell(shared, Command::Forget { conduit, done }).await;
     // A driver that has ended has no queue pairs.

@@ -25,14 +25,30 @@ pub const ALL: &[(&str, fn())] = &[
 ];
 
 const PEER: PeerId = PeerId(HOLDER);
-const READER: &[&str] = &["rxe0"];
-const OTHER: &[&str] = &["rxe1"];
 
-fn pair(reader: &[&str], other: &[&str]) -> (Rdma, Holder) {
-    pair_with(options(1, reader), Holder::start(1, other))
+/// The cards of both processes where there is one each: the virtual machine's, or those that are named.
+fn cards() -> (String, String) {
+    let named = std::env::var("RAYLINE_TEST_CARDS");
+    let named = named.as_deref().unwrap_or("rxe0,rxe1");
+    let (reader, other) = named.split_once(',').expect("RAYLINE_TEST_CARDS names two cards, with a comma between");
+    (reader.into(), other.into())
 }
 
-fn pair_with(options: Options, holder: Holder) -> (Rdma, Holder) {
+fn pair() -> (Rdma, Holder) {
+    pair_with(|reader| reader, 1)
+}
+
+fn pair_with(change: impl FnOnce(Options) -> Options, holders: usize) -> (Rdma, Holder) {
+    let (reader, other) = cards();
+    join(change(options(1, &[&reader])), Holder::start(holders, &[&other]))
+}
+
+/// Two rails each: of the virtual machine only, whose links can be cut.
+fn pair_of_two_rails() -> (Rdma, Holder) {
+    join(options(1, &["rxe0", "rxe2"]), Holder::start(1, &["rxe1", "rxe3"]))
+}
+
+fn join(options: Options, holder: Holder) -> (Rdma, Holder) {
     let (reader, events) = Rdma::bind(options, Regions::new()).unwrap();
     // Nobody sends frames here.
     drop(events);
@@ -55,7 +71,7 @@ fn read(reader: &Rdma, peer: PeerId, span: RemoteSpan) -> Result<Vec<u8>, Transp
 }
 
 fn objects_of_all_sizes_arrive_whole() {
-    let (reader, mut holder) = pair(READER, OTHER);
+    let (reader, mut holder) = pair();
     for bytes in [1, 4097, MIB - 1, MIB, MIB + 1, 9 * MIB + 5] {
         let span = holder.span(&format!("publish 0 {bytes} {bytes}"));
         assert!(read(&reader, PEER, span).unwrap() == pattern(bytes, bytes), "{bytes} bytes differ");
@@ -64,7 +80,7 @@ fn objects_of_all_sizes_arrive_whole() {
 }
 
 fn delay_and_loss_cost_time_only() {
-    let (reader, mut holder) = pair(READER, OTHER);
+    let (reader, mut holder) = pair();
     let span = holder.span(&format!("publish 0 {} 3", 8 * MIB));
     let _there = Netem::new("veth1", &["delay", "1ms", "loss", "0.5%"]);
     let _back = Netem::new("veth0", &["delay", "1ms", "loss", "0.5%"]);
@@ -74,7 +90,7 @@ fn delay_and_loss_cost_time_only() {
 }
 
 fn a_span_that_isnt_there_is_refused() {
-    let (reader, mut holder) = pair(READER, OTHER);
+    let (reader, mut holder) = pair();
     let span = holder.span("publish 0 100000 1");
     let other = |span| read(&reader, PEER, span).unwrap_err();
     assert!(matches!(other(RemoteSpan { len: 100_001, ..span }), TransportError::OutOfBounds { .. }));
@@ -87,7 +103,7 @@ fn a_span_that_isnt_there_is_refused() {
 /// Reads what the holder is told to take away meanwhile.
 fn revoked_by(command: &str) {
     let bytes = 64 * MIB;
-    let (reader, mut holder) = pair(READER, OTHER);
+    let (reader, mut holder) = pair();
     let span = holder.span(&format!("publish 0 {bytes} 1"));
     // Once before, so that all is registered and connected.
     assert!(read(&reader, PEER, span.slice(0, MIB as u64)).is_ok());
@@ -113,7 +129,7 @@ fn what_is_deregistered_while_it_is_read_is_not_had() {
 
 fn a_rail_that_fails_leaves_its_work_to_the_other() {
     let bytes = 48 * MIB;
-    let (reader, mut holder) = pair(&["rxe0", "rxe2"], &["rxe1", "rxe3"]);
+    let (reader, mut holder) = pair_of_two_rails();
     let span = holder.span(&format!("publish 0 {bytes} 5"));
     assert!(read(&reader, PEER, span).unwrap() == pattern(bytes, 5));
     assert!(matches!(reader.route(PEER), Route::Rdma { rails: 2 }), "{}", reader.route(PEER));
@@ -130,7 +146,7 @@ fn a_rail_that_fails_leaves_its_work_to_the_other() {
 
 fn without_a_rail_bytes_go_by_tcp() {
     let bytes = 6 * MIB;
-    let (reader, mut holder) = pair_with(Options { mode: Mode::Auto, ..options(1, READER) }, Holder::start(1, OTHER));
+    let (reader, mut holder) = pair_with(|options| Options { mode: Mode::Auto, ..options }, 1);
     let span = holder.span(&format!("publish 0 {bytes} 5"));
     assert!(read(&reader, PEER, span.slice(0, 100)).is_ok());
     let _cut = Netem::new("veth1", &["loss", "100%"]);
@@ -141,7 +157,7 @@ fn without_a_rail_bytes_go_by_tcp() {
 
 fn a_peer_that_is_killed_ends_its_reads() {
     let bytes = 64 * MIB;
-    let (reader, mut holder) = pair(READER, OTHER);
+    let (reader, mut holder) = pair();
     let span = holder.span(&format!("publish 0 {bytes} 1"));
     let (_registration, extent) = land(&reader, bytes);
     let _slow = Netem::new("veth1", &["rate", "400mbit"]);
@@ -159,7 +175,7 @@ fn a_peer_that_is_killed_ends_its_reads() {
 
 fn a_push_lands_whole() {
     let bytes = 5 * MIB + 77;
-    let (pusher, mut holder) = pair(&["rxe0", "rxe2"], &["rxe1", "rxe3"]);
+    let (pusher, mut holder) = pair_of_two_rails();
     let target = holder.span(&format!("land 0 {bytes}"));
     let mut memory = Memfd::new(bytes).unwrap();
     memory.bytes_mut().copy_from_slice(&pattern(bytes, 8));
@@ -180,8 +196,7 @@ fn a_thousand_reads_share_a_few_queue_pairs() {
     const PEERS: usize = 12;
     const READS: usize = 1000;
     const BYTES: usize = 20_000;
-    let options = Options { queue_pairs_max: 4, ..options(1, READER) };
-    let (reader, mut holder) = pair_with(options, Holder::start(PEERS, OTHER));
+    let (reader, mut holder) = pair_with(|options| Options { queue_pairs_max: 4, ..options }, PEERS);
     let spans: Vec<RemoteSpan> =
         (0..PEERS).map(|peer| holder.span(&format!("publish {peer} {BYTES} {peer}"))).collect();
     let place = BYTES.next_multiple_of(4096);
