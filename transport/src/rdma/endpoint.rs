@@ -1,6 +1,6 @@
 //! The endpoint.
 
-use super::card::{CardError, Completions, Rail, Wanted};
+use super::card::{CardError, Completions, RECEIVES_PER_REQUEST, Rail, Wanted};
 use super::driver::{Command, Driver, Job, Moved, Waker};
 use super::hold;
 use super::machine::{Machine, Settings};
@@ -28,7 +28,15 @@ pub struct Rdma {
     // Before the TCP endpoint, by which it lives.
     cards: Option<Endpoint>,
     tcp: Tcp,
+    // After the TCP endpoint, whose tasks register memory.
+    _registrations: Option<Registrations>,
     mode: Mode,
+}
+
+/// What the regions keep for an endpoint; its end deregisters it.
+struct Registrations {
+    regions: Arc<Regions>,
+    number: u64,
 }
 
 /// The part that has cards.
@@ -73,7 +81,10 @@ impl Rdma {
                 None
             }
         };
-        Ok((Self { cards, tcp, mode }, events))
+        let registrations = cards
+            .as_ref()
+            .map(|cards| Registrations { regions: tcp.regions().clone(), number: cards.shared.cards.number });
+        Ok((Self { cards, tcp, _registrations: registrations, mode }, events))
     }
 
     /// Where it listens.
@@ -155,10 +166,11 @@ impl Endpoint {
         let rails: Arc<[Arc<Rail>]> = rails.into_iter().map(Arc::new).collect();
         let pairs = options.queue_pairs_max + options.queue_pairs_served_max;
         // A queue that can't overflow: every request and receive of every queue pair at once.
-        let entries = u32::try_from(pairs).unwrap_or(u32::MAX).saturating_mul(options.requests_in_flight_max * 2);
+        let of_each = options.requests_in_flight_max * (1 + RECEIVES_PER_REQUEST);
+        let entries = u32::try_from(pairs).unwrap_or(u32::MAX).saturating_mul(of_each);
         let room = rails.iter().map(|rail| rail.entries_max()).fold(entries, u32::min);
         // Where a card's queues are shorter, there are as many queue pairs less.
-        let fitting = usize::try_from(room / (options.requests_in_flight_max * 2)).expect("32 bits").max(2);
+        let fitting = usize::try_from(room / of_each).expect("32 bits").max(2);
         let of_ours = (options.queue_pairs_max * fitting / pairs).clamp(1, options.queue_pairs_max.max(1));
         let completions =
             rails.iter().map(|rail| Completions::new(rail, room).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
@@ -253,6 +265,11 @@ impl Drop for Endpoint {
         {
             tracing::error!("the thread of the cards panicked");
         }
-        self.shared.control.regions().detach(self.shared.cards.number);
+    }
+}
+
+impl Drop for Registrations {
+    fn drop(&mut self) {
+        self.regions.detach(self.number);
     }
 }

@@ -115,7 +115,10 @@ impl Holder {
         };
         let Some((pair, place)) = made else { return self.say(Message::NotJoined { lane }).await };
         let end = pair.end();
-        conduit::tell(&self.shared, Command::Hold { conduit: self.conduit, lane, pair, place }).await;
+        let (done, held) = oneshot::channel();
+        conduit::tell(&self.shared, Command::Hold { conduit: self.conduit, lane, pair, place, done }).await;
+        // Where the driver has ended, so have the queue pair and soon this connection.
+        let _ = held.await;
         self.say(Message::Joined { lane, end }).await;
     }
 

@@ -51,7 +51,7 @@ pub struct Options {
     pub queue_pairs_max: usize,
     /// Queue pairs that peers may have with us; beyond it they are refused, and use another rail or TCP.
     pub queue_pairs_served_max: usize,
-    /// Requests under way on a queue pair, a chunk each.
+    /// Requests under way on a queue pair, a chunk each. Alike on all peers: a push needs as many receives at its receiver.
     pub requests_in_flight_max: u32,
     /// Reads and pushes that were begun and have not ended; beyond it `Full`.
     pub transfers_max: usize,

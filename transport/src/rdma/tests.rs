@@ -23,15 +23,15 @@ struct Two {
 
 fn options(peer: PeerId, mode: Mode) -> Options {
     let limits = Limits {
-        stall_timeout: Duration::from_secs(2),
-        peer_timeout: Duration::from_secs(2),
+        stall_timeout: Duration::from_secs(3),
+        peer_timeout: Duration::from_secs(5),
         chunk_wait: Duration::from_millis(300),
         source_pause: Duration::from_millis(20),
         has_checksums: true,
         ..Limits::default()
     };
     let tcp = TcpOptions { limits, ..TcpOptions::loopback(peer, ClusterId(1), Secret([3; 32])) };
-    let queue_pair_timeout = Duration::from_millis(500);
+    let queue_pair_timeout = Duration::from_secs(3);
     Options { mode, extent_bytes: 2 * MIB as u64, queue_pair_timeout, ..Options::new(tcp) }
 }
 
@@ -368,7 +368,8 @@ fn a_push_is_of_a_whole_object_into_a_place_of_its_own() {
 #[test]
 fn more_peers_than_queue_pairs_take_turns() {
     let fabric = Fabric::new(1);
-    let reader = bind(Options { queue_pairs_max: 2, quantum: Duration::from_millis(2), ..options(READER, Mode::Rdma) });
+    let few = Options { queue_pairs_max: 2, quantum: Duration::from_millis(2), ..options(READER, Mode::Rdma) };
+    let reader = bind(Options { queue_pair_timeout: Duration::from_secs(10), ..few });
     let holders: Vec<Rdma> = (10..17).map(|peer| bind(options(PeerId(peer), Mode::Rdma))).collect();
     let sent = pattern(100_000);
     let objects: Vec<(Registration, Extent)> = holders.iter().map(|holder| publish(holder, &sent)).collect();

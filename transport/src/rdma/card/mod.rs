@@ -17,6 +17,6 @@ pub use self::gid::{GidChoice, LinkLayer};
 #[cfg(test)]
 use self::probe::probe_with;
 pub use self::probe::{CardReport, PortReport, Report, probe};
-pub use self::queue_pair::{End, Local, QueuePair};
+pub use self::queue_pair::{End, Local, QueuePair, RECEIVES_PER_REQUEST};
 pub use self::rail::{Rail, RailAddress, Wanted};
 pub use self::registered::Registered;

@@ -13,8 +13,11 @@ use std::sync::Arc;
 /// shows in half a second.
 const TIMEOUT: u8 = 14;
 const RETRIES: u8 = 6;
-/// 0.64 ms until a receiver without a posted receive is tried again.
+/// A receiver without a posted receive is tried again after 0.64 ms, for ever: it is alive, and whoever waits has a deadline.
 const NOT_READY_TIMER: u8 = 12;
+const NOT_READY_RETRIES: u8 = 7;
+/// A peer may have its next request on the way before a receive is posted anew.
+pub const RECEIVES_PER_REQUEST: u32 = 2;
 
 /// One end of a connection between two cards. It dies with its first error; its end stops whatever it has under way.
 pub struct QueuePair {
@@ -47,7 +50,7 @@ unsafe impl Send for QueuePair {}
 unsafe impl Sync for QueuePair {}
 
 impl QueuePair {
-    /// A queue pair with room for `requests` of each kind, not yet connected. Peers may read and write by it what they
+    /// A queue pair with room for `requests`, and receives for as many of the peer, not yet connected. Peers may read and write by it what they
     /// have keys for.
     ///
     /// # Errors
@@ -61,7 +64,7 @@ impl QueuePair {
             srq: null_mut(),
             cap: ibv_qp_cap {
                 max_send_wr: requests,
-                max_recv_wr: requests,
+                max_recv_wr: requests * RECEIVES_PER_REQUEST,
                 max_send_sge: 2,
                 max_recv_sge: 1,
                 max_inline_data: 0,
@@ -122,7 +125,7 @@ impl QueuePair {
             sq_psn: self.sequence,
             timeout: TIMEOUT,
             retry_cnt: RETRIES,
-            rnr_retry: RETRIES,
+            rnr_retry: NOT_READY_RETRIES,
             max_rd_atomic: self.rail.reads_max().min(peer.reads_served_max),
             ..ibv_qp_attr::default()
         };

@@ -1,6 +1,6 @@
 //! What the driver makes of commands.
 
-use super::super::card::{End, QueuePair};
+use super::super::card::{End, QueuePair, RECEIVES_PER_REQUEST};
 use super::super::machine::{Event, LaneId, TransferId};
 use super::super::wire::{Grant, Message, Verdict};
 use super::run::{Driver, LaneEndState};
@@ -23,9 +23,11 @@ impl Driver {
             Command::Connected { lane, pair } => self.connected(lane, pair),
             Command::Granted { transfer, grant } => self.granted(transfer, grant),
             Command::Released { transfer, verdict, checksums } => self.released(transfer, verdict, checksums),
-            Command::Hold { conduit, lane, pair, place } => {
+            Command::Hold { conduit, lane, pair, place, done } => {
                 self.holds.hold(conduit, lane, pair, place);
-                self.holds.prepare(self.shared.work_per_lane_max);
+                self.holds.prepare(self.shared.work_per_lane_max * RECEIVES_PER_REQUEST);
+                // As for what is forgotten.
+                let _ = done.send(());
             }
             Command::Unhold { conduit, lane } => self.holds.unhold(conduit, lane),
             Command::Land(landing) => self.holds.land(*landing),
@@ -111,12 +113,9 @@ impl Driver {
         job.check_by(checksums);
         let now = Instant::now();
         match verdict {
-            Verdict::Whole => self.machine.handle(now, Event::Released { transfer, verdict: Ok(()) }),
+            Verdict::Whole => self.machine.handle(now, Event::Released { transfer }),
             Verdict::Declined => self.machine.handle(now, Event::Declined { transfer }),
-            Verdict::Denied(denied) => {
-                self.machine.handle(now, Event::Denied { transfer, denied });
-                self.machine.handle(now, Event::Released { transfer, verdict: Err(denied) });
-            }
+            Verdict::Denied(denied) => self.machine.handle(now, Event::Denied { transfer, denied }),
         }
     }
 

@@ -109,7 +109,9 @@ impl Job {
 
     /// Tells who waits that nothing was even begun.
     pub fn refuse(self, error: TransportError) {
-        let done = match self.moved {
+        let Self { memory, moved, .. } = self;
+        drop(memory);
+        let done = match moved {
             Moved::Here { read, done } => {
                 drop(read);
                 done

@@ -17,7 +17,7 @@ use super::card::{End, QueuePair, RailAddress};
 use super::machine::{Event, LaneId, TransferId};
 use super::wire::{Grant, Message, Verdict};
 use crate::face::PeerId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// A connection by which a peer asks us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,8 +47,8 @@ pub enum Command {
     Granted { transfer: TransferId, grant: Grant },
     /// The peer pins it no longer.
     Released { transfer: TransferId, verdict: Verdict, checksums: Vec<u32> },
-    /// A queue pair that a peer has with us.
-    Hold { conduit: ConduitId, lane: LaneId, pair: QueuePair, place: tokio::sync::OwnedSemaphorePermit },
+    /// A queue pair that a peer has with us. It can take words before the answer.
+    Hold { conduit: ConduitId, lane: LaneId, pair: QueuePair, place: OwnedSemaphorePermit, done: oneshot::Sender<()> },
     /// The peer wants it no longer.
     Unhold { conduit: ConduitId, lane: LaneId },
     /// A peer is about to push.

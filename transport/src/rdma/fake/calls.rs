@@ -358,7 +358,7 @@ unsafe extern "C" fn modify_qp(pair: *mut ibv_qp, to: *mut ibv_qp_attr, mask: c_
 unsafe extern "C" fn destroy_qp(pair: *mut ibv_qp) -> c_int {
     let (fabric, number) = state_of(pair);
     // SAFETY: given by `create_qp`.
-    drop(unsafe { take_back::<ibv_qp, _>(pair) });
+    let _: ibv_qp = unsafe { take_back(pair) };
     let mut state = fabric.state();
     state.pairs.remove(&number);
     state.uncount("pair");
@@ -395,7 +395,11 @@ unsafe extern "C" fn post_recv(pair: *mut ibv_qp, request: *mut ibv_recv_wr, _re
     let (fabric, number) = state_of(pair);
     // SAFETY: the caller's.
     let id = unsafe { (*request).wr_id };
-    fabric.state().pairs.get_mut(&number).unwrap().receives.push_back(id);
+    let mut state = fabric.state();
+    state.pairs.get_mut(&number).unwrap().receives.push_back(id);
+    for kept in std::mem::take(&mut state.unready) {
+        kept.carry_out(&mut state);
+    }
     0
 }
 

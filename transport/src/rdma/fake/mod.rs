@@ -53,6 +53,8 @@ struct State {
     /// Requests aren't carried out while this is set, but kept.
     is_frozen: bool,
     frozen: Vec<objects::Kept>,
+    /// Writes that wait for a receive of the peer.
+    unready: Vec<objects::Kept>,
     /// Each completion comes twice, as with a broken provider.
     is_stuttering: bool,
 }

@@ -114,6 +114,11 @@ impl Kept {
     /// Does what a card would do, and completes.
     pub fn carry_out(self, state: &mut State) {
         let Some(pair) = state.pairs.get(&self.number).cloned() else { return };
+        let peer = pair.peer.and_then(|number| state.pairs.get(&number));
+        let is_write = self.opcode != IBV_WR_RDMA_READ;
+        if !pair.is_dead && is_write && peer.is_some_and(|peer| !peer.is_dead && peer.receives.is_empty()) {
+            return state.unready.push(self);
+        }
         let len: u32 = self.local.iter().map(|piece| piece.length).sum();
         let status = if pair.is_dead { IBV_WC_WR_FLUSH_ERR } else { self.attempt(state, &pair, len.into()) };
         if status != IBV_WC_SUCCESS {
@@ -155,7 +160,7 @@ impl Kept {
 
     fn tell(&self, state: &mut State, peer: u32, len: u64) -> u32 {
         let pair = state.pairs.get_mut(&peer).unwrap();
-        let Some(id) = pair.receives.pop_front() else { return IBV_WC_RNR_RETRY_EXC_ERR };
+        let id = pair.receives.pop_front().expect("looked at before");
         let queue = pair.receive_queue;
         let completion = ibv_wc {
             wr_id: id,

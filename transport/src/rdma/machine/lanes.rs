@@ -42,22 +42,23 @@ impl Machine {
         }
     }
 
-    /// A lane for what the peer's lanes can't take, where there is room for one. Where it has none it takes the place of
-    /// one that is idle, or gets in line.
+    /// A lane for what the peer's lanes can't take, where there is room for one. Where it has none it gets in line, and the
+    /// first in line takes the place of a lane that is idle.
     pub(super) fn want_lane(&mut self, now: Instant, peer: PeerId) {
         while let Some(pair) = self.free_pair(now, peer) {
-            if self.lanes.len() < self.settings.lanes_max {
+            if self.lanes.len() < self.settings.lanes_max && self.waiting.is_empty() {
                 self.join(now, peer, pair);
-            } else if self.has_lane(peer) || self.waiting.contains(&peer) {
-                return;
-            } else if let Some(idle) = self.idle_lane() {
-                self.part(idle);
-                self.join(now, peer, pair);
-            } else {
-                self.waiting.push_back(peer);
-                self.drain(now);
-                return;
+                continue;
             }
+            if !self.has_lane(peer) && !self.waiting.contains(&peer) {
+                self.waiting.push_back(peer);
+                if let Some(idle) = self.idle_lane() {
+                    self.part(idle);
+                }
+                self.serve_waiting(now);
+                self.drain(now);
+            }
+            return;
         }
     }
 
@@ -85,6 +86,19 @@ impl Machine {
             let due = self.lanes.values_mut().filter(|lane| is_due(lane));
             let Some(lane) = due.min_by_key(|lane| lane.since) else { return };
             (lane.state, lane.since) = (LaneState::Draining, now);
+        }
+    }
+
+    /// Ends what drains and has nothing left to do, and gives its place to the next in line.
+    pub(super) fn take_turns(&mut self, now: Instant) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        self.drain(now);
+        let is_done = |lane: &Lane| lane.state == LaneState::Draining && lane.in_flight == 0;
+        let done: Vec<LaneId> = self.lanes.iter().filter(|(_, lane)| is_done(lane)).map(|(id, _)| *id).collect();
+        for lane in done {
+            self.replace_lane(now, lane);
         }
     }
 
@@ -141,11 +155,7 @@ impl Machine {
         lane.in_flight -= 1;
         lane.used = now;
         let peer = lane.peer;
-        let is_drained = lane.state == LaneState::Draining && lane.in_flight == 0;
         self.serve(now, peer);
-        if is_drained {
-            self.replace_lane(now, id);
-        }
     }
 
     /// The lane of a peer that has most room.
@@ -169,15 +179,12 @@ impl Machine {
         for lane in stalled {
             self.lose_lane(now, lane);
         }
-        let is_idle = |lane: &Lane| {
-            let is_spare = lane.state == LaneState::Up && quiet(lane) >= idle;
-            lane.in_flight == 0 && (is_spare || lane.state == LaneState::Draining)
-        };
+        let is_idle = |lane: &Lane| lane.state != LaneState::Joining && lane.in_flight == 0 && quiet(lane) >= idle;
         let spare: Vec<LaneId> = self.lanes.iter().filter(|(_, lane)| is_idle(lane)).map(|(id, _)| *id).collect();
         for lane in spare {
             self.part(lane);
         }
         self.serve_waiting(now);
-        self.drain(now);
+        self.take_turns(now);
     }
 }

@@ -108,6 +108,12 @@ impl Machine {
         pairs.iter().position(|pair| pair.lane.is_none() && pair.pause.is_over(now))
     }
 
+    /// Whether the peer has no lane and gets none: all its pairs pause. One whose lane drains gets in line after that.
+    pub(super) fn is_cut_off(&self, now: Instant, peer: PeerId) -> bool {
+        let has_any = self.lanes.values().any(|lane| lane.peer == peer);
+        !has_any && !self.waiting.contains(&peer) && self.free_pair(now, peer).is_none()
+    }
+
     /// Whether the peer has a lane, or will have one.
     pub(super) fn has_lane(&self, peer: PeerId) -> bool {
         self.lanes.values().any(|lane| lane.peer == peer && lane.state != LaneState::Draining)

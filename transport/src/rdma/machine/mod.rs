@@ -111,14 +111,14 @@ pub enum Event {
     NotJoined { lane: LaneId },
     /// The peer has pinned the bytes.
     Granted { transfer: TransferId, cut: Cut },
-    /// It doesn't give them.
+    /// It doesn't give them, or they were revoked meanwhile.
     Denied { transfer: TransferId, denied: Denied },
-    /// It can't give them by its cards.
+    /// It can't give them by its cards, or not all have come to it.
     Declined { transfer: TransferId },
     /// A request is over.
     Completed { work: WorkId, outcome: Outcome },
-    /// The peer no longer pins the bytes; whether they were valid to the end.
-    Released { transfer: TransferId, verdict: Result<(), Denied> },
+    /// The peer no longer pins the bytes, which were valid to the end.
+    Released { transfer: TransferId },
 }
 
 /// What is to be done, in this order.
@@ -189,7 +189,7 @@ impl Machine {
             Event::Denied { transfer, denied } => self.answered(now, transfer, Ended::Denied(denied)),
             Event::Declined { transfer } => self.answered(now, transfer, Ended::Elsewhere { arrived: vec![] }),
             Event::Completed { work, outcome } => self.completed(now, work, outcome),
-            Event::Released { transfer, verdict } => self.released(now, transfer, verdict),
+            Event::Released { transfer } => self.released(now, transfer),
         }
     }
 

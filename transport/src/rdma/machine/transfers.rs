@@ -3,7 +3,6 @@
 use super::pieces::{Cut, Pieces};
 use super::{Action, Ended, Machine, Outcome, TransferId, Work, WorkId};
 use crate::face::PeerId;
-use crate::region::Denied;
 use std::time::Instant;
 
 /// After so many lanes lost under it, a transfer goes another way.
@@ -79,9 +78,10 @@ impl Machine {
         self.advance(now, peer);
     }
 
-    /// The peer gives nothing.
+    /// The peer gives nothing, or what it gave has come to nothing.
     pub(super) fn answered(&mut self, now: Instant, id: TransferId, ended: Ended) {
-        if self.transfers.get(&id).is_some_and(|transfer| matches!(transfer.phase, Phase::Asked)) {
+        let is_answer = |phase: &Phase| matches!(phase, Phase::Asked | Phase::Releasing { .. });
+        if self.transfers.get(&id).is_some_and(|transfer| is_answer(&transfer.phase)) {
             self.end(now, id, ended);
         }
     }
@@ -101,7 +101,7 @@ impl Machine {
         }
         if self.is_wanting(peer) {
             self.want_lane(now, peer);
-            if !self.settings.is_patient && !self.has_lane(peer) && !self.waiting.contains(&peer) {
+            if !self.settings.is_patient && self.is_cut_off(now, peer) {
                 self.give_up(now, peer);
             }
         }
@@ -158,14 +158,10 @@ impl Machine {
         self.out.push(Action::Release { transfer: id, is_whole });
     }
 
-    pub(super) fn released(&mut self, now: Instant, id: TransferId, verdict: Result<(), Denied>) {
+    pub(super) fn released(&mut self, now: Instant, id: TransferId) {
         let Some(transfer) = self.transfers.get(&id) else { return };
         let Phase::Releasing { pieces } = &transfer.phase else { return };
-        let ended = match verdict {
-            Ok(()) if pieces.is_complete() => Ended::Whole,
-            Ok(()) => Ended::Elsewhere { arrived: pieces.arrived() },
-            Err(denied) => Ended::Denied(denied),
-        };
+        let ended = if pieces.is_complete() { Ended::Whole } else { Ended::Elsewhere { arrived: pieces.arrived() } };
         self.end(now, id, ended);
     }
 
@@ -212,6 +208,7 @@ impl Machine {
         if let Some(peer) = peer {
             self.advance(now, peer);
         }
+        self.take_turns(now);
     }
 
     fn praise(&mut self, work: Work) {
