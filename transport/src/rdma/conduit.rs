@@ -121,8 +121,8 @@ pub async fn tell(shared: &Arc<Shared>, command: Command) {
     }
 }
 
-/// Which rail of ours goes with which of the peer's: each of ours with one that it reaches, in turn. Where both machines
-/// number their cards alike, these are the same.
+/// Which rail of ours goes with which of the peer's: each of ours with one that it reaches, in turn. Where both
+/// machines number their cards alike, these are the same.
 fn pairs(ours: &[RailAddress], theirs: &[RailAddress]) -> Vec<(usize, usize)> {
     let pair = |(at, our): (usize, &RailAddress)| {
         let reached: Vec<usize> = (0..theirs.len()).filter(|index| our.reaches(&theirs[*index])).collect();

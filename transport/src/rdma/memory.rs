@@ -52,8 +52,8 @@ impl Cards {
 }
 
 impl CardMemory {
-    /// Registers what isn't yet of a range, in bytes from the start of the region. It blocks for as long as the pages take
-    /// to be pinned.
+    /// Registers what isn't yet of a range, in bytes from the start of the region. It blocks for as long as the pages
+    /// take to be pinned.
     ///
     /// # Errors
     /// What a card says.

@@ -1,7 +1,7 @@
 //! Peers over RDMA: object bytes by the cards, everything else by TCP.
 //!
-//! An endpoint has a TCP endpoint inside, which carries control frames, authenticates peers, and reads what cards can't.
-//! See the README beside this file for queue pairs, leases, failures and limits.
+//! An endpoint has a TCP endpoint inside, which carries control frames, authenticates peers, and reads what cards
+//! can't. See the README beside this file for queue pairs, leases, failures and limits.
 
 mod card;
 mod conduit;

@@ -51,7 +51,8 @@ pub struct Options {
     pub queue_pairs_max: usize,
     /// Queue pairs that peers may have with us; beyond it they are refused, and use another rail or TCP.
     pub queue_pairs_served_max: usize,
-    /// Requests under way on a queue pair, a chunk each. Alike on all peers: a push needs as many receives at its receiver.
+    /// Requests under way on a queue pair, a chunk each. Alike on all peers: a push needs as many receives at its
+    /// receiver.
     pub requests_in_flight_max: u32,
     /// Reads and pushes that were begun and have not ended; beyond it `Full`.
     pub transfers_max: usize,
@@ -61,7 +62,8 @@ pub struct Options {
     pub quantum: Duration,
     /// How long transfers wait for a queue pair to their peer before they go by TCP, or with [`Mode::Rdma`] fail.
     pub queue_pair_timeout: Duration,
-    /// The longest pause of a rail, or of a peer's cards, after failures. The first is `source_pause` of the TCP limits.
+    /// The longest pause of a rail, or of a peer's cards, after failures. The first is `source_pause` of the TCP
+    /// limits.
     pub pause_max: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! Two processes with cards: objects between them, and what goes wrong on the way. Runs where cards are, as in the virtual
-//! machine of `tests/vm/run`, whose links it delays and cuts; elsewhere it says why it doesn't.
+//! Two processes with cards: objects between them, and what goes wrong on the way. Runs where cards are, as in the
+//! virtual machine of `tests/vm/run`, whose links it delays and cuts; elsewhere it says why it doesn't.
 #![allow(clippy::unwrap_used)]
 
 mod holder;

@@ -9,11 +9,12 @@ use std::ffi::c_uint;
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
-/// A try takes 4.096 us * 2^14 = 67 ms. There are at most 6 more: some cards take 7 as "for ever". So a peer that is gone
-/// shows in half a second.
+/// A try takes 4.096 us * 2^14 = 67 ms. There are at most 6 more: some cards take 7 as "for ever". So a peer that is
+/// gone shows in half a second.
 const TIMEOUT: u8 = 14;
 const RETRIES: u8 = 6;
-/// A receiver without a posted receive is tried again after 0.64 ms, for ever: it is alive, and whoever waits has a deadline.
+/// A receiver without a posted receive is tried again after 0.64 ms, for ever: it is alive, and whoever waits has a
+/// deadline.
 const NOT_READY_TIMER: u8 = 12;
 const NOT_READY_RETRIES: u8 = 7;
 /// A peer may have its next request on the way before a receive is posted anew.
@@ -50,8 +51,8 @@ unsafe impl Send for QueuePair {}
 unsafe impl Sync for QueuePair {}
 
 impl QueuePair {
-    /// A queue pair with room for `requests`, and receives for as many of the peer, not yet connected. Peers may read and write by it what they
-    /// have keys for.
+    /// A queue pair with room for `requests`, and receives for as many of the peer, not yet connected. Peers may read
+    /// and write by it what they have keys for.
     ///
     /// # Errors
     /// What the card says.
@@ -154,8 +155,8 @@ impl QueuePair {
     /// What the card says; then nothing was asked for.
     ///
     /// # Safety
-    /// Until the completion with this `id` has come, or the queue pair has ended, the memory of `local` stays registered
-    /// and is the card's to write.
+    /// Until the completion with this `id` has come, or the queue pair has ended, the memory of `local` stays
+    /// registered and is the card's to write.
     pub unsafe fn read(&self, id: u64, local: Local, (address, key): (u64, u32)) -> Result<(), CardError> {
         // SAFETY: as the caller says.
         unsafe { self.post(request(id, IBV_WR_RDMA_READ, address, key), local) }

@@ -11,7 +11,8 @@ use std::os::fd::RawFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-/// Bytes of a region that are registered with a rail's card. The end of this value deregisters them, which revokes its key.
+/// Bytes of a region that are registered with a rail's card. The end of this value deregisters them, which revokes its
+/// key.
 pub struct Registered {
     rail: Arc<Rail>,
     raw: NonNull<ibv_mr>,

@@ -1,5 +1,5 @@
-//! The thread that posts to the cards of an endpoint and takes their completions. It turns commands and completions into
-//! events of the machine, and the machine's actions into calls.
+//! The thread that posts to the cards of an endpoint and takes their completions. It turns commands and completions
+//! into events of the machine, and the machine's actions into calls.
 
 mod act;
 mod handle;

@@ -1,6 +1,6 @@
 //! Cards that aren't there: a table of functions that moves bytes within the process, refuses what a card refuses, and
-//! fails as it is told. The tests of [`super::card`] run on it and, in the virtual machine, on cards: that holds it to the
-//! truth.
+//! fails as it is told. The tests of [`super::card`] run on it and, in the virtual machine, on cards: that holds it to
+//! the truth.
 
 mod calls;
 mod objects;

@@ -42,8 +42,8 @@ impl Machine {
         }
     }
 
-    /// A lane for what the peer's lanes can't take, where there is room for one. Where it has none it gets in line, and the
-    /// first in line takes the place of a lane that is idle.
+    /// A lane for what the peer's lanes can't take, where there is room for one. Where it has none it gets in line,
+    /// and the first in line takes the place of a lane that is idle.
     pub(super) fn want_lane(&mut self, now: Instant, peer: PeerId) {
         while let Some(pair) = self.free_pair(now, peer) {
             if self.lanes.len() < self.settings.lanes_max && self.waiting.is_empty() {

@@ -7,7 +7,8 @@ use crate::face::PeerId;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// A peer that is forgotten when its pause has been over for so many times the longest pause, and nothing is wanted of it.
+/// A peer that is forgotten when its pause has been over for so many times the longest pause, and nothing is wanted of
+/// it.
 const FORGOTTEN_AFTER: u32 = 2;
 
 /// One peer.

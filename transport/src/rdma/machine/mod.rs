@@ -10,9 +10,9 @@
 //! A *pair* is a rail of ours and one of the peer, a *lane* a queue pair on it. What was under way on a lane that is
 //! parted is moved again by another lane; where no lane can be had, by another transport.
 //!
-//! Invariants: RAIL-1: what is in flight on a lane, and in a transfer, is the work that is outstanding there. RAIL-2: there
-//! are at most `lanes_max` lanes. RAIL-3: a transfer ends when none of its work is outstanding. RAIL-4: a completion
-//! that nobody waits for changes nothing.
+//! Invariants: RAIL-1: what is in flight on a lane, and in a transfer, is the work that is outstanding there. RAIL-2:
+//! there are at most `lanes_max` lanes. RAIL-3: a transfer ends when none of its work is outstanding. RAIL-4: a
+//! completion that nobody waits for changes nothing.
 
 mod lanes;
 mod links;

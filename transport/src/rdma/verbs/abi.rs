@@ -1,7 +1,7 @@
 //! The part of `<infiniband/verbs.h>` that is used here, under the names of that header.
 //!
-//! Its layout has been stable since 2006, and `layout.rs` asserts it. Objects that libibverbs makes and owns are known by
-//! their first fields only, or not at all. Source: rdma-core, `libibverbs/verbs.h`.
+//! Its layout has been stable since 2006, and `layout.rs` asserts it. Objects that libibverbs makes and owns are known
+//! by their first fields only, or not at all. Source: rdma-core, `libibverbs/verbs.h`.
 #![allow(non_camel_case_types)]
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
