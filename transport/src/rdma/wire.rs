@@ -315,7 +315,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_decodes_encodes_to_the_same(mut bytes in proptest::collection::vec(any::<u8>(), 1..120), kind in 0..10_u8) {
+        fn what_decodes_encodes_to_the_same(
+            mut bytes in proptest::collection::vec(any::<u8>(), 1..120),
+            kind in 0..10_u8,
+        ) {
             bytes[0] = kind;
             if let Ok(message) = Message::decode(&bytes) {
                 prop_assert_eq!(&message.encode()[4..], &bytes[..]);

@@ -48,7 +48,7 @@ pub fn choose(
     let ((_, reason), entry) = best.min_by_key(|((rank, _), entry)| (*rank, entry.gid_index)).ok_or(match link {
         LinkLayer::InfiniBand => "the port has no address: is a subnet manager running?",
         LinkLayer::Ethernet => {
-            "the port has no address of RoCE v2: give its network device an IP address, and set RoCE v2 as the card's mode"
+            "the port has no address of RoCE v2: give its network device an IP address, and its mode RoCE v2"
         }
     })?;
     choice(entry, reason)
