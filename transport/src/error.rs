@@ -174,6 +174,9 @@ pub enum Refusal {
     /// It has as many connections as it may.
     #[error("it has as many connections as it may: raise its `lanes_served_max`, or read from another holder")]
     Busy,
+    /// It has no card that it could be read by.
+    #[error("it uses no RDMA: look at its cards, and at how RDMA is set there")]
+    NoCards,
 }
 
 impl TransportError {

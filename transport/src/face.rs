@@ -131,14 +131,31 @@ impl Read {
         &self.claim
     }
 
+    /// The first chunks have arrived: the rest is what is to be read from now on.
+    pub(crate) fn arrive_first(&mut self, count: usize) {
+        self.claim.arrive_first(count);
+    }
+
+    /// Refuses what lands elsewhere than in memory of this host.
+    pub(crate) fn on_host(&self) -> Result<(), TransportError> {
+        let span = self.claim.span();
+        if span.is_on_host() { Ok(()) } else { Err(off_host(span.remote())) }
+    }
+
     pub(crate) fn denied(&self, peer: PeerId, denied: Denied) -> TransportError {
         let span = self.wanted();
         match denied {
             Denied::Revoked => TransportError::Revoked { peer, span },
             Denied::OutOfBounds => TransportError::OutOfBounds { peer, span },
             Denied::NotYet => TransportError::NotYet { peer, span },
+            Denied::OffHost => off_host(span),
         }
     }
+}
+
+fn off_host(span: RemoteSpan) -> TransportError {
+    let RemoteSpan { key, offset, len, .. } = span;
+    TransportError::Region { key, offset, len, why: "it is memory of a device, which only cards reach" }
 }
 
 impl Completion {

@@ -86,6 +86,9 @@ impl Transport for InProcess {
 fn copy(regions: &Regions, read: &Read) -> Result<(), Denied> {
     let (claim, wanted) = (read.claim(), read.wanted());
     let span = regions.find(wanted)?;
+    if !span.is_on_host() || !claim.span().is_on_host() {
+        return Err(Denied::OffHost);
+    }
     let bytes = claim.bytes();
     let mut at = bytes.start;
     while at < bytes.end {

@@ -21,6 +21,8 @@ mod limits;
 #[cfg(not(loom))]
 mod pull;
 #[cfg(not(loom))]
+pub mod rdma;
+#[cfg(not(loom))]
 mod region;
 pub mod ring;
 mod sync;

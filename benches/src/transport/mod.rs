@@ -1,5 +1,6 @@
 //! Suite `transport`: objects between peers.
 
+mod rdma;
 mod tcp;
 
 use crate::Bench;
@@ -9,7 +10,9 @@ pub const BENCHES: &[Bench] = &[
     bench("tcp_read", tcp::read),
     bench("tcp_small_read", tcp::small_read),
     bench("broadcast_4", tcp::broadcast_4),
-    // Last: without iperf3 it ends the run.
+    // Last: what these need isn't everywhere.
+    bench("rdma_read", rdma::read),
+    bench("rdma_of_ib_read_bw", rdma::of_ib_read_bw),
     bench("tcp_of_iperf3", tcp::of_iperf3),
 ];
 

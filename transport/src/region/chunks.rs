@@ -4,6 +4,8 @@ use super::extent::Span;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// The unit of transfer in bytes; part of the wire's version.
 pub const CHUNK_BYTES: u64 = 1 << 20;
@@ -24,6 +26,8 @@ pub fn chunk_count(len: u64) -> usize {
 pub struct ChunkMap {
     state: Mutex<State>,
     changed: Condvar,
+    /// The same as `changed`, for tasks.
+    told: Notify,
 }
 
 #[derive(Debug)]
@@ -59,13 +63,14 @@ impl ChunkMap {
         Self {
             state: Mutex::new(State { chunks: vec![chunk; count], missing, is_ended: false }),
             changed: Condvar::new(),
+            told: Notify::new(),
         }
     }
 
     /// Nobody will bring more chunks.
     pub fn end(&self) {
         self.lock().is_ended = true;
-        self.changed.notify_all();
+        self.tell();
     }
 
     /// Takes the absent chunks of a range to write them; none where one of them is claimed or present.
@@ -89,7 +94,7 @@ impl ChunkMap {
         state.chunks[index] = Chunk::Present;
         state.missing -= 1;
         drop(state);
-        self.changed.notify_all();
+        self.tell();
     }
 
     /// Gives back what is claimed of a range and didn't arrive.
@@ -116,6 +121,11 @@ impl ChunkMap {
         }
     }
 
+    /// Ends with the next change after this call.
+    pub fn changed(&self) -> Notified<'_> {
+        self.told.notified()
+    }
+
     /// How many aren't there.
     pub fn missing(&self) -> usize {
         self.lock().missing
@@ -128,6 +138,11 @@ impl ChunkMap {
         let begin = (from..state.chunks.len()).find(is_absent)?;
         let end = (begin..state.chunks.len()).take(max).take_while(is_absent).last()?;
         Some(begin..end + 1)
+    }
+
+    fn tell(&self) {
+        self.changed.notify_all();
+        self.told.notify_waiters();
     }
 
     // Each change is one assignment, so that a panic elsewhere leaves a true state.
@@ -149,6 +164,11 @@ impl Claim {
         span.chunks().claim(chunks.clone()).then(|| Self { span: span.clone(), chunks })
     }
 
+    /// The span that its chunks are of.
+    pub fn span(&self) -> &Arc<Span> {
+        &self.span
+    }
+
     /// Its bytes, from the start of the span.
     pub fn bytes(&self) -> Range<u64> {
         self.span.bytes_of(&self.chunks)
@@ -162,6 +182,18 @@ impl Claim {
         let claimed = self.bytes();
         assert!(claimed.start <= at && at + len as u64 <= claimed.end, "{at}..+{len} leaves {claimed:?}");
         self.span.at(at)
+    }
+
+    /// The first `count` chunks are written; the claim is of the rest from now on.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn arrive_first(&mut self, count: usize) {
+        assert!(count <= self.chunks.len(), "{count} chunks of {:?}", self.chunks);
+        for _ in 0..count {
+            self.span.chunks().arrive(self.chunks.start);
+            self.chunks.start += 1;
+        }
     }
 
     /// The chunk that begins `at` bytes into the span is written.

@@ -5,7 +5,7 @@ use super::registry::{Denied, Region};
 use super::{RemoteSpan, chunk_count};
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One object's bytes in a registered region: published, or landing. Its end revokes it.
 #[derive(Debug)]
@@ -43,10 +43,10 @@ impl Extent {
         self.span.chunks.missing() == 0
     }
 
-    /// A copy of its bytes, where all are there: for tests and small objects.
+    /// A copy of its bytes, where all are there, in memory of this host: for tests and small objects.
     pub fn to_vec(&self) -> Option<Vec<u8>> {
         let len = usize::try_from(self.len()).expect("a span lies in memory");
-        let is_complete = self.is_complete();
+        let is_complete = self.is_complete() && self.span.is_on_host();
         // SAFETY: all chunks are there, so that nobody writes them while the extent lives.
         is_complete.then(|| unsafe { std::slice::from_raw_parts(self.span.at(0), len) }.to_vec())
     }
@@ -105,12 +105,41 @@ impl Span {
         }
     }
 
+    /// The same, for those who may not block.
+    pub async fn present(&self, at: u64, len: u64, limit: Duration) -> Result<(), Denied> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            // Made before the look, so that no change between the two is missed.
+            let changed = self.chunks.changed();
+            match self.wait(at, len, Instant::now()) {
+                Err(Denied::NotYet) => {}
+                known => return known,
+            }
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Err(Denied::NotYet);
+            }
+        }
+    }
+
+    /// The region that it is of.
+    pub fn region(&self) -> &Arc<Region> {
+        &self.region
+    }
+
+    /// Whether this process can look at its bytes.
+    pub fn is_on_host(&self) -> bool {
+        self.region.host_base().is_some()
+    }
+
     /// The byte that is `at` bytes into the span.
+    ///
+    /// # Panics
+    /// Where that lies outside, or not in memory of this host.
     pub fn at(&self, at: u64) -> *mut u8 {
         assert!(at <= self.remote.len, "byte {at} leaves {}", self.remote);
         let offset = usize::try_from(self.remote.offset + at).expect("a span lies in memory");
         // SAFETY: within the region, whose bytes its `Memory` keeps mapped.
-        unsafe { self.region.base.as_ptr().add(offset) }
+        unsafe { self.region.host_base().expect("whoever needs it on the host has looked").as_ptr().add(offset) }
     }
 
     /// The checksum of bytes that are there; none once the span is revoked.

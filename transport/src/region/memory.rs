@@ -2,7 +2,7 @@
 
 use crate::error::TransportError;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 
 /// What a transport may do with a region.
@@ -25,6 +25,29 @@ pub enum Backing {
         /// How many there are.
         bytes: u64,
     },
+    /// Memory of another device (a GPU) that its driver exports as a dmabuf. Cards reach it, this process doesn't.
+    Dmabuf {
+        /// The buffer's descriptor, which the [`Memory`] keeps open.
+        fd: RawFd,
+        /// Where the region begins in it, in bytes; a multiple of the page size.
+        offset: u64,
+        /// How many bytes there are.
+        bytes: u64,
+    },
+}
+
+impl Backing {
+    /// How many bytes there are.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Host { bytes, .. } | Self::Dmabuf { bytes, .. } => *bytes,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Memory that a transport may be given.

@@ -8,7 +8,7 @@ mod registry;
 
 pub(crate) use self::chunks::Claim;
 pub(crate) use self::extent::Span;
-pub(crate) use self::registry::Denied;
+pub(crate) use self::registry::{Denied, Region};
 pub use self::{
     chunks::{CHUNK_BYTES, chunk_count},
     extent::Extent,

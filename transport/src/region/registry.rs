@@ -3,6 +3,7 @@
 use super::extent::{Extent, Span};
 use super::{Access, Backing, Memory, RemoteSpan};
 use crate::error::TransportError;
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,15 +25,28 @@ pub struct Registration {
 /// Memory under a key. Invariant SPAN-1: its spans don't overlap; one stays in the table until nobody reads or writes it.
 pub struct Region {
     pub(super) key: u64,
-    pub(super) base: NonNull<u8>,
-    bytes: u64,
+    backing: Backing,
     access: Access,
     is_registered: AtomicBool,
     spans: Mutex<BTreeMap<u64, Weak<Span>>>,
+    attached: Mutex<Attached>,
+    // After what is attached, which may refer to it.
     _memory: Box<dyn Memory>,
 }
 
-// SAFETY: `base` points into `_memory`, which may be sent and shared; the bytes are guarded by `Span`.
+/// What transports keep with a region, each under a number of its own: registrations with cards.
+///
+/// ```text
+///  Open --deregistration--> Closed, all of it dropped
+/// ```
+enum Attached {
+    Open(Vec<(u64, Attachment)>),
+    Closed,
+}
+
+type Attachment = Arc<dyn Any + Send + Sync>;
+
+// SAFETY: the backing points into `_memory`, which may be sent and shared; the bytes are guarded by `Span`.
 unsafe impl Send for Region {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Region {}
@@ -43,6 +57,8 @@ pub enum Denied {
     Revoked,
     OutOfBounds,
     NotYet,
+    /// It is memory of a device, which the transport can't reach.
+    OffHost,
 }
 
 impl Regions {
@@ -57,15 +73,15 @@ impl Regions {
 
     /// Registers memory, once for a whole segment. It costs nothing for TCP; a card pins the pages.
     pub fn register(self: &Arc<Self>, memory: impl Memory, access: Access) -> Registration {
-        let Backing::Host { base, bytes } = memory.backing();
+        let backing = memory.backing();
         let key = self.fresh();
         let region = Arc::new(Region {
             key,
-            base,
-            bytes,
+            backing,
             access,
             is_registered: AtomicBool::new(true),
             spans: Mutex::default(),
+            attached: Mutex::new(Attached::Open(vec![])),
             _memory: Box::new(memory),
         });
         self.table.write().unwrap_or_else(PoisonError::into_inner).insert(key, region.clone());
@@ -85,7 +101,16 @@ impl Regions {
         region.find(span)
     }
 
-    fn fresh(&self) -> u64 {
+    /// Ends what a transport keeps with the regions, as the transport itself ends.
+    pub(crate) fn detach(&self, of: u64) {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let regions: Vec<Arc<Region>> = table.values().cloned().collect();
+        drop(table);
+        regions.iter().for_each(|region| region.detach(of));
+    }
+
+    /// A number that no key, generation or transport here has.
+    pub(crate) fn fresh(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 }
@@ -130,6 +155,8 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.region.is_registered.store(false, Ordering::Release);
+        let attached = std::mem::replace(&mut *self.region.attached(), Attached::Closed);
+        drop(attached);
         self.regions.table.write().unwrap_or_else(PoisonError::into_inner).remove(&self.region.key);
     }
 }
@@ -137,6 +164,51 @@ impl Drop for Registration {
 impl Region {
     pub(super) fn is_registered(&self) -> bool {
         self.is_registered.load(Ordering::Acquire)
+    }
+
+    /// Where its bytes are.
+    pub fn backing(&self) -> Backing {
+        self.backing
+    }
+
+    /// What may be done with it.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Its first byte, where it is mapped here.
+    pub(super) fn host_base(&self) -> Option<NonNull<u8>> {
+        match self.backing {
+            Backing::Host { base, .. } => Some(base),
+            Backing::Dmabuf { .. } => None,
+        }
+    }
+
+    /// What a transport keeps with the region under a number of its own, made where it isn't there; none once the region is
+    /// deregistered. It refers to the memory for no longer than the region is there.
+    pub fn attachment<T: Any + Send + Sync>(&self, of: u64, make: impl FnOnce() -> T) -> Option<Arc<T>> {
+        let mut attached = self.attached();
+        let Attached::Open(present) = &mut *attached else { return None };
+        let found = present.iter().find(|(owner, _)| *owner == of).map(|(_, found)| found.clone());
+        let found = found.unwrap_or_else(|| {
+            let made: Attachment = Arc::new(make());
+            present.push((of, made.clone()));
+            made
+        });
+        Some(found.downcast().expect("one type under one number"))
+    }
+
+    fn detach(&self, of: u64) {
+        let mut ended = vec![];
+        if let Attached::Open(present) = &mut *self.attached() {
+            ended.extend(present.extract_if(.., |(owner, _)| *owner == of));
+        }
+        // The lock is given back by now: a card may take its time.
+        drop(ended);
+    }
+
+    fn attached(&self) -> MutexGuard<'_, Attached> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets a span that nobody uses any more.
@@ -154,7 +226,7 @@ impl Region {
         generation: u64,
         is_present: bool,
     ) -> Result<Arc<Span>, &'static str> {
-        let end = offset.checked_add(len).filter(|end| *end <= region.bytes).ok_or("it is shorter")?;
+        let end = offset.checked_add(len).filter(|end| *end <= region.backing.len()).ok_or("it is shorter")?;
         // Declared before the lock, so dropped after it: the last holder of a span closes it under that lock.
         let before: Option<Arc<Span>>;
         let mut spans = region.spans();

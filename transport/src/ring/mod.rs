@@ -50,7 +50,7 @@ mod sender;
 #[cfg(not(loom))]
 mod sleeper;
 #[cfg(not(loom))]
-mod spin;
+pub(crate) mod spin;
 
 #[cfg(all(test, loom))]
 mod loom_models;

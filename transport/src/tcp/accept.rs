@@ -1,7 +1,7 @@
 //! Whoever dials us.
 
 use super::handshake::{self, Met, Purpose};
-use super::{Shared, control, message_stream, serve, stream};
+use super::{Shared, cards, control, message_stream, serve, stream};
 use crate::error::TransportError;
 use crate::face::PeerId;
 use std::io;
@@ -60,6 +60,7 @@ async fn take(shared: &Arc<Shared>, socket: TcpStream, met: Met) -> Result<(), T
         Purpose::Control => control::accept(shared, socket, met).await,
         Purpose::Lane => serve::accept(shared, socket, met.peer).await,
         Purpose::Stream => message_stream::accept(shared, socket, met.peer).await,
+        Purpose::Cards => cards::accept(shared, socket, met.peer).await,
     }
 }
 

@@ -41,6 +41,8 @@ pub enum Purpose {
     Lane,
     /// Bytes of a protocol that isn't ours, both ways.
     Stream,
+    /// What cards must know of each other, both ways.
+    Cards,
 }
 
 /// Who the other one is.
@@ -124,6 +126,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, me: &Iden
         (HELLO, 0) => Purpose::Control,
         (HELLO, 1) => Purpose::Lane,
         (HELLO, 2) => Purpose::Stream,
+        (HELLO, 3) => Purpose::Cards,
         _ => return Err(TransportError::Protocol { peer: nobody, what: "it began without a hello" }),
     };
     let mut body = [0; BODY_BYTES];
@@ -263,12 +266,13 @@ impl Refusal {
             Self::Identity => 3,
             Self::Duplicate => 4,
             Self::Busy => 5,
+            Self::NoCards => 6,
         }
     }
 
     fn decode(code: u8, theirs: u16) -> Option<Self> {
         let version = Self::Version { ours: WIRE_VERSION, theirs };
-        let all = [version, Self::Cluster, Self::Secret, Self::Identity, Self::Duplicate, Self::Busy];
+        let all = [version, Self::Cluster, Self::Secret, Self::Identity, Self::Duplicate, Self::Busy, Self::NoCards];
         all.get(usize::from(code)).copied()
     }
 }
@@ -336,7 +340,7 @@ mod tests {
         #[test]
         fn no_bytes_get_in_or_break_it(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), is_likely: bool) {
             if is_likely && bytes.len() >= HEAD_BYTES + 48 {
-                let head = Head::ours(HELLO, bytes[7] % 2).encode();
+                let head = Head::ours(HELLO, bytes[7] % 4).encode();
                 bytes[..HEAD_BYTES].copy_from_slice(&head);
                 bytes[8..24].copy_from_slice(&7u128.to_le_bytes());
                 bytes[40..56].copy_from_slice(&2u128.to_le_bytes());

@@ -42,6 +42,8 @@ pub enum Status {
     OutOfBounds,
     /// The holder is still receiving them; the generation holds, so that what came is good.
     NotYet,
+    /// Memory of a device, which TCP doesn't reach.
+    OffHost,
 }
 
 /// A header, decoded.
@@ -110,7 +112,7 @@ impl Kind {
 
 impl Status {
     fn decode(word: u32) -> Result<Self, &'static str> {
-        let all = [Self::Whole, Self::Revoked, Self::OutOfBounds, Self::NotYet];
+        let all = [Self::Whole, Self::Revoked, Self::OutOfBounds, Self::NotYet, Self::OffHost];
         usize::try_from(word).ok().and_then(|at| all.get(at)).copied().ok_or("a header with an unknown status")
     }
 }
@@ -152,7 +154,7 @@ mod tests {
                 bytes[0..2].copy_from_slice(&MAGIC.to_le_bytes());
                 bytes[2] %= 5;
                 bytes[3] = HAS_CHECKSUM;
-                let status = u32::from(bytes[4] % 4).to_le_bytes();
+                let status = u32::from(bytes[4] % 5).to_le_bytes();
                 bytes[4..8].copy_from_slice(&status);
             }
             match Header::decode(&bytes) {

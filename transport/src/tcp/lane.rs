@@ -40,6 +40,10 @@ struct Load {
 
 /// Asks for a read on the lane with the least to do, or on a new one where all are busy and there may be more.
 pub fn read(shared: &Arc<Shared>, peer: PeerId, read: Read, done: Completion) {
+    if let Err(error) = read.on_host() {
+        drop(read);
+        return done.complete(Err(error));
+    }
     let queued = queue(shared, &mut shared.peers(), peer, read, done);
     // The lock is given back by now: whoever waits may call us again.
     if let Err((done, error)) = queued {
@@ -291,6 +295,7 @@ impl Asked {
         let denied = match status {
             Status::Revoked => Denied::Revoked,
             Status::OutOfBounds => Denied::OutOfBounds,
+            Status::OffHost => Denied::OffHost,
             Status::NotYet => {
                 self.arrive();
                 Denied::NotYet

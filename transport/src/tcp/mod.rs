@@ -4,6 +4,7 @@
 //! own at either end, which blocks in the kernel's copy between socket and region.
 
 mod accept;
+mod cards;
 mod control;
 mod handshake;
 mod header;
@@ -26,6 +27,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 
+pub(crate) use self::cards::Control;
 pub use self::handshake::WIRE_VERSION;
 pub use self::message_stream::Stream;
 
@@ -83,6 +85,7 @@ struct Shared {
     events: mpsc::Sender<Event>,
     peers: Mutex<Peers>,
     served: serve::Served,
+    cards: cards::Cards,
 }
 
 impl Options {
@@ -155,6 +158,11 @@ impl Tcp {
         self.shared.peers().introduce(peer, address);
     }
 
+    /// What a transport by cards needs of this one.
+    pub(crate) fn control(&self) -> Control {
+        Control::new(self.shared.clone())
+    }
+
     /// Dials a peer for a stream of our own, which it receives as [`Event::Stream`]. Blocks until it is there, for at most
     /// `connect_timeout`. A stream outlives its endpoint.
     ///
@@ -202,7 +210,8 @@ impl Shared {
         let incarnation = getrandom::u64().expect("the system has randomness");
         let me = Identity { peer, cluster, secret, incarnation };
         let served = serve::Served::new(limits.lanes_served_max);
-        Self { me, limits, lane_bytes_per_s, regions, runtime, events, peers: Mutex::default(), served }
+        let cards = cards::Cards::default();
+        Self { me, limits, lane_bytes_per_s, regions, runtime, events, peers: Mutex::default(), served, cards }
     }
 
     fn peers(&self) -> std::sync::MutexGuard<'_, Peers> {

@@ -131,7 +131,8 @@ impl Server {
     /// Sends a span chunk by chunk, and looks whether it was valid to the end.
     fn send(&mut self, request: u64, wanted: RemoteSpan) -> std::io::Result<Status> {
         let span = match self.place.shared.regions.find(wanted) {
-            Ok(span) => span,
+            Ok(span) if span.is_on_host() => span,
+            Ok(_) => return Ok(Status::OffHost),
             Err(denied) => return Ok(status(denied)),
         };
         let end = wanted.offset + wanted.len;
@@ -171,5 +172,6 @@ fn status(denied: Denied) -> Status {
         Denied::Revoked => Status::Revoked,
         Denied::OutOfBounds => Status::OutOfBounds,
         Denied::NotYet => Status::NotYet,
+        Denied::OffHost => Status::OffHost,
     }
 }
