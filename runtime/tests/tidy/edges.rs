@@ -20,7 +20,8 @@ const EDGES: &[Edges] = &[
     Edges { package: "rayline-store", may: &[], tests_may: &[] },
     Edges { package: "rayline-exec", may: &[], tests_may: &[] },
     Edges { package: "rayline-transport", may: &[], tests_may: &[] },
-    Edges { package: "rayline-gpu", may: &[], tests_may: &[] },
+    Edges { package: "rayline-gpu", may: &[], tests_may: &["rayline-fake-cuda"] },
+    Edges { package: "rayline-fake-cuda", may: &[], tests_may: &[] },
     Edges { package: "rayline-macros", may: &[], tests_may: &["rayline"] },
     Edges { package: "rayline-sim", may: &["rayline-core"], tests_may: &[] },
     Edges {
