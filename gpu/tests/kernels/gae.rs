@@ -1,11 +1,10 @@
 //! Generalised advantage estimation against the CPU.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{Bench, numbers};
 use rayline_gpu::GpuError;
 use rayline_gpu::kernels::{Gae, GaeInputs};
+
+use crate::bits;
+use crate::common::{Bench, numbers};
 
 const GAMMA: f32 = 0.98;
 const LAMBDA: f32 = 0.9;
@@ -60,7 +59,6 @@ fn the_device_computes_what_the_cpu_does_bit_by_bit() {
         gae.run(&stream, &inputs, envs as u32, [GAMMA, LAMBDA], &mut advantages).unwrap();
         let found = stream.to_vec(&advantages).unwrap();
         let expected = batch.advantages(envs);
-        let bits = |array: &[f32]| array.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&found), bits(&expected), "{steps} steps of {envs} environments");
     }
 }
