@@ -49,7 +49,8 @@ impl Context {
         Ok([free as u64, total as u64])
     }
 
-    /// Lets kernels of this device reach the memory of `peer`'s.
+    /// Lets this device reach the memory of `peer`'s directly: copies go by NVLink or the PCI bus alone then. It goes one
+    /// way; call it for the other, too.
     ///
     /// # Errors
     /// [`GpuError::Driver`] if the devices can't.
@@ -76,6 +77,10 @@ impl Context {
     /// Whether both are of one device.
     pub fn is_same(&self, other: &Self) -> bool {
         self.0.raw.0 == other.0.raw.0
+    }
+
+    pub(crate) fn raw(&self) -> sys::CUcontext {
+        self.0.raw.0
     }
 
     /// Calls of the driver that name no context mean the one that is current on their thread.

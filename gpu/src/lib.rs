@@ -20,6 +20,7 @@ mod graph;
 pub mod kernels;
 mod memory;
 mod module;
+mod monitor;
 mod stream;
 
 pub use self::{
@@ -31,5 +32,6 @@ pub use self::{
     graph::Graph,
     memory::{DeviceBuffer, Element, IpcHandle, Lease, MemoryPool, Pending, PinnedBuffer, PinnedPool, Registration},
     module::{Compile, Kernel, KernelSource, Launch, Module, ModuleCache, Shape},
+    monitor::{Monitor, MonitorError, Neighbour, Process, Usage},
     stream::Stream,
 };

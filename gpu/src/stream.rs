@@ -108,6 +108,16 @@ impl Stream {
         check("cuStreamWaitEvent", unsafe { sys::cuStreamWaitEvent(self.raw(), event.raw(), 0) })
     }
 
+    /// What comes into `later` from now on waits for what is in this queue now.
+    pub(crate) fn order_before(&self, later: &Self) -> Result<(), GpuError> {
+        if self.is_same(later) {
+            return Ok(());
+        }
+        let event = Event::new(self.context())?;
+        self.record(&event)?;
+        later.wait(&event)
+    }
+
     /// Whether both are one queue.
     pub fn is_same(&self, other: &Self) -> bool {
         self.0.raw.0 == other.0.raw.0

@@ -297,6 +297,23 @@ mod tests {
         assert!(memory.find(address).is_none());
     }
 
+    /// In a process of its own, which it ends.
+    #[test]
+    fn the_host_cannot_touch_it() {
+        use std::os::unix::process::ExitStatusExt;
+
+        const NAME: &str = "memory::tests::the_host_cannot_touch_it";
+        const SEGMENTATION_FAULT: i32 = 11;
+        if std::env::var_os("RAYLINE_FAKE_CUDA_TOUCH").is_some() {
+            let address = Memory::default().allocate(0, 4).unwrap() as *const u8;
+            // SAFETY: mapped, but not readable: the read ends the process, as the test expects.
+            std::process::exit(unsafe { address.read_volatile() }.into());
+        }
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let child = child.args(["--exact", NAME]).env("RAYLINE_FAKE_CUDA_TOUCH", "1");
+        assert_eq!(child.output().unwrap().status.signal(), Some(SEGMENTATION_FAULT));
+    }
+
     #[test]
     fn fresh_memory_has_no_meaning() {
         let memory = Memory::default();

@@ -4,6 +4,7 @@
 //! is loaded here first, and each function that this crate calls is looked for: afterwards nothing is missing.
 
 use std::env;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -17,7 +18,7 @@ use crate::error::NoGpu;
 const ENVIRONMENT: &str = "RAYLINE_CUDA_DRIVER";
 
 /// Every function of the driver that this crate calls.
-const FUNCTIONS: [&str; 58] = [
+const FUNCTIONS: [&str; 59] = [
     "cuCtxEnablePeerAccess",
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
@@ -65,6 +66,7 @@ const FUNCTIONS: [&str; 58] = [
     "cuMemcpyDtoDAsync_v2",
     "cuMemcpyDtoHAsync_v2",
     "cuMemcpyHtoDAsync_v2",
+    "cuMemcpyPeerAsync",
     "cuMemsetD8Async",
     "cuModuleGetFunction",
     "cuModuleLoadData",
@@ -117,19 +119,19 @@ fn start(wanted: Option<&Path>) -> Result<(), NoGpu> {
 
 /// Loads a file for good, and makes sure that the bindings find it: they go by the name that the file gives itself.
 fn open(path: &Path) -> Result<(), NoGpu> {
-    let failed = |error: libloading::Error| NoGpu::NoLibrary { reason: error.to_string() };
+    let failed = |error: libloading::Error| NoGpu::NoLibrary { reason: said(&error) };
     // SAFETY: loading runs the library's initializers. Whoever names a file trusts it to be a driver.
     let library = unsafe { Library::new(path) }.map_err(failed)?;
     let library = Box::leak(Box::new(library));
+    // SAFETY: only its address is asked.
+    let own = unsafe { library.get::<*const ()>(b"cuInit") }.map_err(|_| NoGpu::TooOld { name: "cuInit" })?;
     // SAFETY: only asks for the library, of which one is loaded now.
     if !unsafe { sys::is_culib_present() } {
         return Err(NoGpu::OtherLibrary { wanted: path.into() });
     }
-    // SAFETY: only the addresses are compared.
-    let (own, theirs) = unsafe { (library.get::<*const ()>(b"cuInit"), sys::culib().get::<*const ()>(b"cuInit")) };
-    match (own, theirs) {
-        (Ok(own), Ok(theirs)) if *own == *theirs => Ok(()),
-        (Err(_), _) => Err(NoGpu::TooOld { name: "cuInit" }),
+    // SAFETY: only its address is asked.
+    match unsafe { sys::culib().get::<*const ()>(b"cuInit") } {
+        Ok(theirs) if *own == *theirs => Ok(()),
         _ => Err(NoGpu::OtherLibrary { wanted: path.into() }),
     }
 }
@@ -142,5 +144,10 @@ fn find() -> Result<(), NoGpu> {
     }
     // SAFETY: as above; it failed under this name too, and is asked for again only to hear why.
     let error = unsafe { Library::new("libcuda.so.1") }.err();
-    Err(NoGpu::NoLibrary { reason: error.map_or_else(|| "libcuda is not found".into(), |error| error.to_string()) })
+    Err(NoGpu::NoLibrary { reason: error.map_or_else(|| "libcuda is not found".into(), |error| said(&error)) })
+}
+
+/// What the loader says, which is the source of the error.
+fn said(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::{Allocation, Element};
 use crate::error::GpuError;
-use crate::event::Event;
 use crate::stream::Stream;
 
 /// Numbers in device memory. The host can't touch them: streams copy them.
@@ -49,9 +48,7 @@ impl<T: Element> DeviceBuffer<T> {
         let mut home = self.allocation.home();
         home.context().check_same(stream.context(), "the stream")?;
         if !home.is_same(stream) {
-            let event = Event::new(home.context())?;
-            home.record(&event)?;
-            stream.wait(&event)?;
+            home.order_before(stream)?;
             *home = stream.clone();
         }
         Ok(())

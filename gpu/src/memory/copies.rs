@@ -106,6 +106,33 @@ impl Stream {
         })
     }
 
+    /// Copies a buffer of another stream, and maybe of another device, later: after what is in that stream now, and before
+    /// what comes into it from now on. Between devices it goes directly where
+    /// [`Context::enable_peer`](crate::Context::enable_peer) could be called, else by way of the host.
+    ///
+    /// # Errors
+    /// [`GpuError::Length`]; [`GpuError::OtherStream`] if `to` isn't of this stream; [`GpuError::Capturing`] if either
+    /// stream is captured; [`GpuError::Driver`].
+    pub fn copy_across<T: Element>(&self, from: &DeviceBuffer<T>, to: &mut DeviceBuffer<T>) -> Result<(), GpuError> {
+        self.check_running()?;
+        self.check_copy(to, "the buffer to copy from", from.len())?;
+        let home = from.home();
+        home.order_before(self)?;
+        self.context().make_current()?;
+        let [source, destination] = [from, &*to].map(|buffer| buffer.allocation().address());
+        let [theirs, own] = [home.context().raw(), self.context().raw()];
+        // SAFETY: both have as many bytes (checked). The source is neither written nor given back before this is done, since
+        // its stream waits for it below; the destination is ordered by this stream.
+        let result = unsafe { sys::cuMemcpyPeerAsync(destination, own, source, theirs, from.bytes(), self.raw()) };
+        let copied = check("cuMemcpyPeerAsync", result);
+        let ordered = self.order_before(&home);
+        if ordered.is_err() {
+            // Without that order nothing else keeps the source until the copy is done.
+            let _ = self.synchronize();
+        }
+        copied.and(ordered)
+    }
+
     /// Sets all of a buffer to zero, later.
     ///
     /// # Errors

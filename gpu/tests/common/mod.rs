@@ -51,6 +51,7 @@ pub fn passes_in_process(name: &str, variables: &[(&str, &str)]) {
     let output = in_process(name, variables);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name} in its own process: {}\n{said}", output.status);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "no test has the name {name}");
 }
 
 /// Numbers from -1 to 1, a function of `seed`.

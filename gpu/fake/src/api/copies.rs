@@ -46,3 +46,16 @@ extern "C" fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, len: usize, stream: usize
 extern "C" fn cuMemsetD8Async(to: u64, byte: c_uchar, len: usize, stream: usize) -> c_int {
     answer(|driver| driver.streams.find(stream)?.submit(Work::Fill { to, byte, len }))
 }
+
+/// The contexts are known by the addresses.
+#[unsafe(no_mangle)]
+extern "C" fn cuMemcpyPeerAsync(
+    to: u64,
+    _to_context: usize,
+    from: u64,
+    _from_context: usize,
+    len: usize,
+    stream: usize,
+) -> c_int {
+    answer(|driver| driver.streams.find(stream)?.submit(Work::Copy { to, from, len }))
+}

@@ -378,6 +378,11 @@ mod tests {
 
     /// A kernel over `[u32]` at `%base`, of which each thread has the element at `%rd3`.
     fn run(body: &str, threads: u32, len: usize) -> Result<Vec<u32>, Fault> {
+        run_on(0, &Memory::default(), body, threads, len)
+    }
+
+    /// The same on a device, where the array is of device 0.
+    fn run_on(device: usize, memory: &Memory, body: &str, threads: u32, len: usize) -> Result<Vec<u32>, Fault> {
         let text = format!(
             ".version 9.0\n.target sm_80\n.address_size 64\n.visible .entry test(.param .u64 test_param_0) {{
                 ld.param.u64 %base, [test_param_0];
@@ -387,13 +392,12 @@ mod tests {
                 {body}
             }}"
         );
-        let memory = Memory::default();
         let address = memory.allocate(0, len * 4)?;
         memory.span(address, len * 4)?.fill(0);
         let kernel = Module::parse(&text).unwrap().kernel("test").unwrap().clone();
         let parameters = address.to_le_bytes().to_vec();
         let block = [threads, 1, 1];
-        Launch { kernel, device: 0, grid: [1; 3], block, shared_bytes: 0, parameters }.run(&memory)?;
+        Launch { kernel, device, grid: [1; 3], block, shared_bytes: 0, parameters }.run(memory)?;
         let mut bytes = vec![0; len * 4];
         // SAFETY: as many bytes as the vector has.
         unsafe { memory.span(address, len * 4)?.copy_to(bytes.as_mut_ptr()) };
@@ -444,6 +448,16 @@ mod tests {
         let mut expected: Vec<u32> = (1..32).chain([31]).collect();
         expected.push((0..32).sum());
         assert_eq!(run(body, 32, 33).unwrap(), expected);
+    }
+
+    #[test]
+    fn memory_of_another_device_is_reached_once_that_is_allowed() {
+        let memory = Memory::default();
+        let store = "st.global.u32 [%rd3], 7; ret;";
+        let fault = run_on(1, &memory, store, 1, 1).unwrap_err();
+        assert!(fault.reason.contains("not within its reach") && fault.reason.contains("of device 0"), "{fault}");
+        assert!(memory.add_access([1, 0]));
+        assert_eq!(run_on(1, &memory, store, 1, 1).unwrap(), [7]);
     }
 
     #[test]
