@@ -122,7 +122,7 @@ fn pinned_memory_is_used_again_and_has_a_limit() {
 fn pinned_memory_is_copied_while_the_host_goes_on() {
     const NAME: &str = "pinned_memory_is_copied_while_the_host_goes_on";
     if !is_process(NAME) {
-        return passes_in_process(NAME, &[("RAYLINE_FAKE_CUDA", "lag_us=50000")]);
+        return passes_in_process(NAME, &[("RAYLINE_FAKE_CUDA", "lag_us=200000")]);
     }
     let Bench { context, stream, lease, .. } = Bench::new();
     let pool = PinnedPool::new(&context, 1 << 20);

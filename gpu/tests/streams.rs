@@ -4,35 +4,35 @@
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{Bench, is_process, passes_in_process};
 use rayline_gpu::{Event, GpuError, Graph, Stream};
 
 /// Each piece of work waits so long before it begins.
 const SLOW: &[(&str, &str)] = &[("RAYLINE_FAKE_CUDA", "lag_us=30000")];
+/// The same, so long that the host has surely gone on.
+const VERY_SLOW: &[(&str, &str)] = &[("RAYLINE_FAKE_CUDA", "lag_us=200000")];
 
 #[test]
 fn work_is_done_later_and_in_its_order() {
     const NAME: &str = "work_is_done_later_and_in_its_order";
     if !is_process(NAME) {
-        return passes_in_process(NAME, SLOW);
+        return passes_in_process(NAME, VERY_SLOW);
     }
     let Bench { context, stream, lease, .. } = Bench::new();
     let source = lease.upload(&stream, &[5u32; 10]).unwrap();
     let mut target = lease.allocate(&stream, 10).unwrap();
     let [before, after] = [(); 2].map(|()| Event::new(&context).unwrap());
-    let began = Instant::now();
     stream.record(&before).unwrap();
     stream.zero(&mut target).unwrap();
     stream.copy(&source, &mut target).unwrap();
     stream.record(&after).unwrap();
-    assert!(began.elapsed() < Duration::from_millis(30), "nobody waited");
     assert!(!stream.is_idle().unwrap() && !after.is_reached().unwrap());
     after.synchronize().unwrap();
     assert!(stream.is_idle().unwrap() && after.is_reached().unwrap());
     let elapsed = before.elapsed_until(&after).unwrap();
-    assert!((90..2000).contains(&elapsed.as_millis()), "{elapsed:?} for three pieces of 30 ms");
+    assert!(elapsed >= Duration::from_millis(590), "{elapsed:?} for three pieces of 200 ms");
     assert_eq!(stream.to_vec(&target).unwrap(), [5; 10]);
 }
 

@@ -90,7 +90,7 @@ fn without_a_bound_steps_are_those_of_the_cpu_bit_by_bit() {
 fn a_bound_scales_the_gradient_down_and_never_up() {
     let bench = Bench::new();
     let (parameters, gradient) = (numbers(1, 2000), numbers(2, 2000));
-    for norm_max in [0.5, 1e6] {
+    for norm_max in [0.5, 40.0, 1e6] {
         let options = AdamOptions { norm_max: Some(norm_max), ..AdamOptions::default() };
         let mut device = Optimised::new(&bench, &parameters, options);
         bench.stream.upload(&gradient, &mut device.gradient).unwrap();

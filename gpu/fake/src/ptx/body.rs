@@ -41,7 +41,8 @@ impl Body {
             let (statement, after) = rest.split_once(';').ok_or("a statement is cut off")?;
             rest = after.trim_start();
             match statement.split_whitespace().next().unwrap_or_default() {
-                ".reg" | ".pragma" => {}
+                ".reg" => names.declare(statement),
+                ".pragma" => {}
                 ".shared" => shared.declare(statement)?,
                 word if word.starts_with('.') => return Err(format!("`{word}`, which the fake driver doesn't know")),
                 _ => statements.push(statement.trim()),

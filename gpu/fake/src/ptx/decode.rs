@@ -1,6 +1,6 @@
 //! From the text of one instruction to what it does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::function::{Combine, Comparison, Half, Rounding};
 use super::{
@@ -11,6 +11,8 @@ use super::{
 #[derive(Default)]
 pub struct Names {
     registers: HashMap<String, u32>,
+    /// Registers whose names have no `%`.
+    bare_registers: HashSet<String>,
     /// Instructions that are branched to.
     pub labels: HashMap<String, usize>,
     /// Addresses of variables.
@@ -38,6 +40,13 @@ impl Names {
         self.registers.len()
     }
 
+    /// Takes note of `.reg .b32 tmp`: names with `%` are known without.
+    pub fn declare(&mut self, registers: &str) {
+        let names =
+            registers.split([' ', '\t', '\n', ',']).filter(|word| !word.is_empty() && !word.starts_with(['.', '%']));
+        self.bare_registers.extend(names.map(String::from));
+    }
+
     /// Decodes one instruction, without its semicolon.
     ///
     /// # Errors
@@ -58,6 +67,7 @@ impl Names {
 
     fn operation(&mut self, pieces: &Pieces<'_>) -> Result<Operation, String> {
         match pieces.name {
+            "mov" if pieces.operands.iter().any(|text| text.starts_with('{')) => self.move_parts(pieces),
             "ld" | "ldu" => self.load(pieces),
             "st" => self.store(pieces),
             "atom" | "red" => self.atomic(pieces),
@@ -88,13 +98,24 @@ impl Names {
         Ok(Operation::Compute { function, of: pieces.of(), to: self.destination(pieces.operand(0)?)?, from })
     }
 
+    /// One of the operands is a vector, whose elements are the parts of the other.
+    fn move_parts(&mut self, pieces: &Pieces<'_>) -> Result<Operation, String> {
+        let (whole, [to, from]) = (pieces.of(), [pieces.operand(0)?, pieces.operand(1)?]);
+        let part = |count: usize| match usize::from(whole.bytes).checked_div(count) {
+            Some(bytes @ (1 | 2 | 4)) => Ok(Type { bytes: bytes as u8, ..whole }),
+            _ => Err("parts that are no whole bytes"),
+        };
+        if to.starts_with('{') {
+            let to = self.destinations(to)?;
+            return Ok(Operation::Split { part: part(to.len())?, to, from: self.operand(from)? });
+        }
+        let from: Vec<_> = elements(from).map(|text| self.operand(text)).collect::<Result<_, _>>()?;
+        Ok(Operation::Join { part: part(from.len())?, to: self.destination(to)?, from })
+    }
+
     fn load(&mut self, pieces: &Pieces<'_>) -> Result<Operation, String> {
         pieces.check_space()?;
-        let to = elements(pieces.operand(0)?).map(|text| match text {
-            "_" => Ok(None),
-            text => self.destination(text).map(Some),
-        });
-        let to = to.collect::<Result<_, String>>()?;
+        let to = self.destinations(pieces.operand(0)?)?;
         Ok(Operation::Load { of: pieces.of(), to, at: self.address(pieces.operand(1)?)? })
     }
 
@@ -157,8 +178,18 @@ impl Names {
         *self.registers.entry(name.to_string()).or_insert(next)
     }
 
+    /// One register, or a vector of them, of which `_` stands for none.
+    fn destinations(&mut self, text: &str) -> Result<Vec<Option<u32>>, String> {
+        let register = |text| if text == "_" { Ok(None) } else { self.destination(text).map(Some) };
+        elements(text).map(register).collect()
+    }
+
+    fn is_register(&self, text: &str) -> bool {
+        text.starts_with('%') || self.bare_registers.contains(text)
+    }
+
     fn destination(&mut self, text: &str) -> Result<u32, String> {
-        if text.starts_with('%') { Ok(self.register(text)) } else { Err(format!("`{text}` is no register")) }
+        if self.is_register(text) { Ok(self.register(text)) } else { Err(format!("`{text}` is no register")) }
     }
 
     fn address(&mut self, text: &str) -> Result<Address, String> {
@@ -179,7 +210,7 @@ impl Names {
         if let Some(special) = special(text) {
             return Ok(Operand::Special(special));
         }
-        if text.starts_with('%') {
+        if self.is_register(text) {
             return Ok(Operand::Register(self.register(text)));
         }
         let value = literal(text).or_else(|| self.symbols.get(text).copied());

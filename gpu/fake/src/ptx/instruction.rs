@@ -24,6 +24,10 @@ pub struct Guard {
 pub enum Operation {
     /// Computes from the lane's own registers alone.
     Compute { function: Function, of: Type, to: u32, from: [Operand; 4] },
+    /// Takes the bits of a value apart, the lowest first; `None` drops a part.
+    Split { part: Type, to: Vec<Option<u32>>, from: Operand },
+    /// Puts the bits of values together, the lowest first.
+    Join { part: Type, to: u32, from: Vec<Operand> },
     /// Loads one element or a vector of them; `None` drops one.
     Load { of: Type, to: Vec<Option<u32>>, at: Address },
     /// Stores one element or a vector of them.

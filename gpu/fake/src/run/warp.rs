@@ -83,6 +83,8 @@ impl Warp {
             Operation::Return => self.leave(behind, active),
             Operation::Barrier => self.wait(behind, active),
             Operation::Compute { function, of, to, from } => self.compute(scene, active, (*function, *of), *to, from),
+            Operation::Split { part, to, from } => self.split(scene, active, *part, to, *from),
+            Operation::Join { part, to, from } => self.join(scene, active, *part, *to, from),
             _ => self.exchange(scene, active, instruction)?,
         }
         if !matches!(instruction.operation, Operation::Branch { .. } | Operation::Return | Operation::Barrier) {
@@ -154,6 +156,24 @@ impl Warp {
         for lane in active.iter() {
             let values = from.map(|operand| self.value(scene, operand, lane));
             self.set(to, lane, function.of(of, values));
+        }
+    }
+
+    fn split(&mut self, scene: &Scene<'_>, active: Lanes, part: Type, to: &[Option<u32>], from: Operand) {
+        for lane in active.iter() {
+            let whole = self.value(scene, from, lane);
+            for (to, shift) in to.iter().zip((0..).step_by(part.bits() as usize)) {
+                to.iter().for_each(|to| self.set(*to, lane, part.masked(whole >> shift)));
+            }
+        }
+    }
+
+    fn join(&mut self, scene: &Scene<'_>, active: Lanes, part: Type, to: u32, from: &[Operand]) {
+        for lane in active.iter() {
+            let parts = from.iter().zip((0..).step_by(part.bits() as usize));
+            let whole = parts.map(|(operand, shift)| part.masked(self.value(scene, *operand, lane)) << shift);
+            let whole = whole.fold(0, |whole, part| whole | part);
+            self.set(to, lane, whole);
         }
     }
 
@@ -419,6 +439,16 @@ mod tests {
             st.global.u32 [%rd3], %v;
             ret;";
         assert_eq!(run(body, 4, 4).unwrap(), [4100, 4201, 4102, 4203]);
+    }
+
+    #[test]
+    fn values_are_taken_apart_and_put_together() {
+        let body = "
+            mov.u64 %whole, 0x1122334455667788;
+            { .reg .b32 tmp; mov.b64 {_, tmp}, %whole; mov.b32 {%low, %high}, tmp; mov.b32 %swapped, {%high, %low}; }
+            st.global.u32 [%rd3], %swapped;
+            ret;";
+        assert_eq!(run(body, 1, 1).unwrap(), [0x3344_1122]);
     }
 
     #[test]
