@@ -8,7 +8,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Bench, is_process, numbers, passes_in_process};
+use common::{Bench, is_process, passes_in_process};
 use rayline_gpu::kernels::{Noise, NoisePlace, SOURCES};
 use rayline_gpu::{Compile, KernelSource, ModuleCache};
 
@@ -86,15 +86,17 @@ fn what_cannot_be_compiled_is_taken_as_it_is_shipped() {
         let folder = nvrtc_folder().unwrap_or_default();
         return passes_in_process(NAME, &[("LD_LIBRARY_PATH", folder.to_str().unwrap())]);
     }
-    let Bench { context, stream, lease, .. } = Bench::new();
+    let context = Bench::new().context;
     let folder = cache_folder("broken");
     let modules = ModuleCache::new(&context, Compile::IfFound { folder: folder.clone() });
     let gae = SOURCES.into_iter().find(|source| source.name == "gae").unwrap();
     let broken = KernelSource { text: &["this is no program"], ..gae };
     modules.kernel(&broken, "gae").unwrap();
     assert_eq!(files(&folder).len(), 0);
-    let values = numbers(1, 10);
-    assert_eq!(stream.to_vec(&lease.upload(&stream, &values).unwrap()).unwrap(), values);
+    // It compiles, but the fake driver has no sines: as a driver that is older than the compiler lacks something.
+    const TOO_NEW: &str = "extern \"C\" __global__ void gae(float* x) { *x = __sinf(*x); }";
+    modules.kernel(&KernelSource { text: &[TOO_NEW], ..gae }, "gae").unwrap();
+    drop(std::fs::remove_dir_all(&folder));
 }
 
 #[test]

@@ -51,13 +51,15 @@ fn an_exported_descriptor_has_the_bytes() {
     use std::io::Read;
 
     let Bench { stream, lease, .. } = Bench::new();
-    let mut buffer = lease.allocate_shareable(&stream, 4).unwrap();
-    stream.upload(b"abcd", &mut buffer).unwrap();
+    let mut buffer = lease.allocate_shareable(&stream, 4096).unwrap();
+    stream.upload(&[7u8; 4096], &mut buffer).unwrap();
     let mut file = std::fs::File::from(buffer.export_dmabuf().unwrap());
     drop(buffer);
-    let mut bytes = [0; 4];
+    let mut bytes = [0u8; 4096];
     file.read_exact(&mut bytes).unwrap();
-    assert_eq!(&bytes, b"abcd");
+    assert!(bytes.iter().all(|byte| *byte == 7));
+    let part = lease.allocate_shareable::<u8>(&stream, 4095).unwrap().export_dmabuf();
+    assert!(matches!(part, Err(GpuError::Driver { code: 1, .. })), "{part:?}");
 }
 
 fn to_hex(bytes: &[u8]) -> String {

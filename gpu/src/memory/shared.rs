@@ -85,10 +85,10 @@ impl<T: Element> DeviceBuffer<T> {
     }
 
     /// A descriptor by which other drivers reach its memory, such as that of a network card. The memory lives as long as
-    /// the descriptor does.
+    /// the descriptor does. Its bytes must be whole pages of the host.
     ///
     /// # Errors
-    /// [`GpuError::NotShareable`] as above; [`GpuError::Driver`] where the device can't:
+    /// [`GpuError::NotShareable`] as above; [`GpuError::Driver`] for a part of a page, and where the device can't:
     /// [`Device::can_export_dmabuf`](crate::Device::can_export_dmabuf).
     pub fn export_dmabuf(&self) -> Result<OwnedFd, GpuError> {
         self.check_shareable()?;

@@ -49,14 +49,15 @@ impl ModuleCache {
     ///
     /// # Errors
     /// [`GpuError::OldDevice`] for a device that kernels aren't made for; [`GpuError::Driver`] if it can't load it, or if
-    /// the source has no such kernel. Where compiling fails, that which is shipped is taken, and the reason logged.
+    /// the source has no such kernel. Where compiling fails, or the device can't load what comes of it, that which is shipped
+    /// is taken, and the reason logged.
     pub fn kernel(&self, source: &KernelSource, name: &str) -> Result<Kernel, GpuError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let key = source.digest();
         let module = match loaded.get(&key) {
             Some(module) => module.clone(),
             None => {
-                let module = Module::load(&self.context, &self.ptx(source)?)?;
+                let module = self.load(source)?;
                 loaded.insert(key, module.clone());
                 module
             }
@@ -65,17 +66,20 @@ impl ModuleCache {
         module.kernel(name)
     }
 
-    fn ptx(&self, source: &KernelSource) -> Result<String, GpuError> {
+    fn load(&self, source: &KernelSource) -> Result<Arc<Module>, GpuError> {
         let (needed, found) = (KernelSource::CAPABILITY, self.context.device().capability());
         if found < needed {
             return Err(GpuError::OldDevice { needed, found });
         }
-        let Compile::IfFound { folder } = &self.compile else { return Ok(source.ptx.into()) };
-        let compiled = Compiler::find().and_then(|compiler| self.compiled(compiler, source, folder));
-        Ok(compiled.unwrap_or_else(|error| {
-            tracing::debug!(%error, kernel = source.name, "taking the kernel as it is shipped");
-            source.ptx.into()
-        }))
+        if let Compile::IfFound { folder } = &self.compile {
+            let compiled = Compiler::find().and_then(|compiler| self.compiled(compiler, source, folder));
+            // A compiler that is newer than the driver writes what that can't read.
+            match compiled.and_then(|ptx| Module::load(&self.context, &ptx)) {
+                Ok(module) => return Ok(module),
+                Err(error) => tracing::debug!(%error, kernel = source.name, "taking the kernel as it is shipped"),
+            }
+        }
+        Module::load(&self.context, source.ptx)
     }
 
     /// From the folder, or made and put there.

@@ -10,6 +10,7 @@ use super::ffi::Out;
 use crate::fault::{Fault, Status};
 
 const DMA_BUF: c_int = 1;
+const PAGE_BYTES: usize = 4096;
 
 /// Which file of which process holds the memory.
 #[derive(Clone, Copy)]
@@ -64,6 +65,9 @@ extern "C" fn cuMemGetHandleForAddressRange(
     answer(|driver| {
         if kind != DMA_BUF {
             return Err(Fault::new(Status::NotSupported, format!("handles of kind {kind}")));
+        }
+        if !len.is_multiple_of(PAGE_BYTES) {
+            return Err(Fault::new(Status::InvalidValue, format!("{len} bytes are no whole pages")));
         }
         driver.memory().span(address, len)?;
         let found = driver.memory().find(address).filter(|found| found.address() == address);

@@ -7,6 +7,10 @@ use super::{
     Address, Base, Function, Guard, Instruction, Operand, Operation, ShuffleMode, Special, Type, Update, VoteMode,
 };
 
+/// Words that change what an instruction computes, and that we don't have: other roundings, flushed or saturated outcomes,
+/// carries.
+const UNKNOWN_WORDS: [&str; 6] = ["cc", "ftz", "rm", "rp", "rz", "sat"];
+
 /// The names of one kernel, and the numbers that stand for them.
 #[derive(Default)]
 pub struct Names {
@@ -79,13 +83,16 @@ impl Names {
                 Ok(Operation::Branch { target })
             }
             "ret" | "exit" => Ok(Operation::Return),
-            "bar" | "barrier" => Ok(Operation::Barrier),
+            "bar" | "barrier" if pieces.has("sync") && pieces.operands == ["0"] => Ok(Operation::Barrier),
             "membar" | "fence" => Ok(Operation::Fence),
             _ => self.compute(pieces),
         }
     }
 
     fn compute(&mut self, pieces: &Pieces<'_>) -> Result<Operation, String> {
+        if let Some(word) = pieces.words.iter().find(|word| UNKNOWN_WORDS.contains(word)) {
+            return Err(format!("`.{word}`, which the fake driver doesn't know"));
+        }
         let function = function(pieces)?;
         let mut from = [Operand::Value(0); 4];
         let operands = pieces.operands.get(1..).unwrap_or_default();
@@ -189,7 +196,11 @@ impl Names {
     }
 
     fn destination(&mut self, text: &str) -> Result<u32, String> {
-        if self.is_register(text) { Ok(self.register(text)) } else { Err(format!("`{text}` is no register")) }
+        if self.is_register(text) && !text.contains('|') {
+            Ok(self.register(text))
+        } else {
+            Err(format!("`{text}` is no register"))
+        }
     }
 
     fn address(&mut self, text: &str) -> Result<Address, String> {

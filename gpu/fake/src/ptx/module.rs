@@ -202,6 +202,9 @@ $L_begin:
         let refused = |from: &str, to: &str| Module::parse(&COPY.replace(from, to)).unwrap_err().0;
         assert!(refused(".version 9.0", "x").contains(".version"));
         assert!(refused("ret;", "tex.2d %r1;").contains("kernel `copy`: instruction `tex`"));
+        assert!(refused("ret;", "add.rz.f32 %f1, %f1, %f1;").contains("`.rz`"));
+        assert!(refused("ret;", "bar.sync 0, 32;").contains("instruction `bar`"));
+        assert!(refused("ret;", "setp.eq.s32 %p1|%p2, %r1, 0;").contains("`%p1|%p2` is no register"));
         assert!(refused("bra $L_begin", "bra $L_end").contains("no label `$L_end`"));
         assert!(refused(".param .u64 copy_param_1", ".param .align 8 .b8 copy_param_1[24]").contains("struct"));
         assert!(refused(".shared .align 8", ".global .align 8").contains("`.global`"));
