@@ -29,7 +29,7 @@ const EDGES: &[Edges] = &[
         may: &["rayline-core", "rayline-store", "rayline-exec", "rayline-transport", "rayline-gpu", "rayline-macros"],
         tests_may: &["rayline-sim"],
     },
-    Edges { package: "rayline-rl", may: &["rayline", "rayline-gpu"], tests_may: &[] },
+    Edges { package: "rayline-rl", may: &["rayline", "rayline-gpu"], tests_may: &["rayline-fake-cuda"] },
     Edges { package: "rayline-examples", may: &["rayline", "rayline-rl", "rayline-gpu"], tests_may: &[] },
     Edges { package: "rayline-env-template", may: &["rayline-rl"], tests_may: &[] },
     Edges {
