@@ -54,9 +54,10 @@ impl Graph {
         if !self.memory.iter().all(|allocation| allocation.home().is_same(&self.stream)) {
             return Err(GpuError::OtherStream);
         }
-        self.stream.check_running()?;
-        // SAFETY: a graph of this value, which keeps all that the work uses; the stream orders it with all other uses.
-        check("cuGraphLaunch", unsafe { sys::cuGraphLaunch(self.raw.0, self.stream.raw()) })
+        self.stream.submit_once(|stream| {
+            // SAFETY: a graph of this value, which keeps all that the work uses; the stream orders it with all other uses.
+            check("cuGraphLaunch", unsafe { sys::cuGraphLaunch(self.raw.0, stream) })
+        })
     }
 
     /// The stream that it is replayed in.

@@ -92,10 +92,11 @@ impl Stream {
     /// # Errors
     /// [`GpuError::OtherDevice`] for an event of another device; [`GpuError::Capturing`]; [`GpuError::Driver`].
     pub fn record(&self, event: &Event) -> Result<(), GpuError> {
-        self.check_running()?;
         self.context().check_same(event.context(), "the event")?;
-        // SAFETY: both are kept by values that live through the call.
-        check("cuEventRecord", unsafe { sys::cuEventRecord(event.raw(), self.raw()) })
+        self.submit_once(|stream| {
+            // SAFETY: both are kept by values that live through the call.
+            check("cuEventRecord", unsafe { sys::cuEventRecord(event.raw(), stream) })
+        })
     }
 
     /// Work that comes into the queue from now on waits for the event, which may be of another device.
@@ -103,9 +104,10 @@ impl Stream {
     /// # Errors
     /// [`GpuError::Capturing`]; [`GpuError::Driver`].
     pub fn wait(&self, event: &Event) -> Result<(), GpuError> {
-        self.check_running()?;
-        // SAFETY: both are kept by values that live through the call.
-        check("cuStreamWaitEvent", unsafe { sys::cuStreamWaitEvent(self.raw(), event.raw(), 0) })
+        self.submit_once(|stream| {
+            // SAFETY: both are kept by values that live through the call.
+            check("cuStreamWaitEvent", unsafe { sys::cuStreamWaitEvent(stream, event.raw(), 0) })
+        })
     }
 
     /// What comes into `later` from now on waits for what is in this queue now.
@@ -151,6 +153,17 @@ impl Stream {
         Ok(())
     }
 
+    /// Puts work into the queue that must never be part of a graph: what it uses is there now, and not at each replay.
+    /// Nobody can begin a capture meanwhile.
+    pub(crate) fn submit_once(&self, work: impl FnOnce(sys::CUstream) -> Result<(), GpuError>) -> Result<(), GpuError> {
+        let mode = self.mode();
+        self.context().make_current()?;
+        match *mode {
+            Mode::Running => work(self.raw()),
+            Mode::Capturing(_) => Err(GpuError::Capturing),
+        }
+    }
+
     /// Gives memory back behind all work that is in the queue now.
     pub(crate) fn give_back(&self, dropped: Dropped) {
         match &mut *self.mode() {
@@ -161,21 +174,26 @@ impl Stream {
 
     /// From here on work goes into a graph, if it comes from this thread.
     pub(crate) fn begin_capture(&self) -> Result<(), GpuError> {
-        self.check_running()?;
-        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        let mut mode = self.mode();
+        if matches!(*mode, Mode::Capturing(_)) {
+            return Err(GpuError::Capturing);
+        }
+        self.context().make_current()?;
+        let how = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: a stream that this value keeps, not captured yet.
-        check("cuStreamBeginCapture", unsafe { sys::cuStreamBeginCapture_v2(self.raw(), mode) })?;
-        *self.mode() = Mode::Capturing(Captured::default());
+        check("cuStreamBeginCapture", unsafe { sys::cuStreamBeginCapture_v2(self.raw(), how) })?;
+        *mode = Mode::Capturing(Captured::default());
         Ok(())
     }
 
     /// Ends the capture and returns what the driver gives, and what the graph needs.
     pub(crate) fn end_capture(&self) -> (Result<sys::CUgraph, GpuError>, Captured) {
         let mut graph = ptr::null_mut();
+        let mut mode = self.mode();
         // SAFETY: a stream that this value keeps; the driver writes one handle.
         let result = unsafe { sys::cuStreamEndCapture(self.raw(), &raw mut graph) };
         let ended = check("cuStreamEndCapture", result).map(|()| graph);
-        match std::mem::replace(&mut *self.mode(), Mode::Running) {
+        match std::mem::replace(&mut *mode, Mode::Running) {
             Mode::Capturing(captured) => (ended, captured),
             Mode::Running => (ended, Captured::default()),
         }

@@ -6,6 +6,7 @@ use super::buffer::check_len;
 use super::{DeviceBuffer, Element, Pending, PinnedBuffer};
 use crate::driver::check;
 use crate::error::GpuError;
+use crate::event::Event;
 use crate::stream::Stream;
 
 /// All arrays of a copy have one length, and buffers are of the stream: else [`GpuError::Length`] and
@@ -16,14 +17,15 @@ impl Stream {
     /// # Errors
     /// Those of all copies; [`GpuError::Capturing`]; [`GpuError::Driver`].
     pub fn upload<T: Element>(&self, from: &[T], to: &mut DeviceBuffer<T>) -> Result<(), GpuError> {
-        self.check_running()?;
         self.check_copy(to, "the host's array", from.len())?;
         let (address, bytes) = (to.allocation().address(), to.bytes());
-        // SAFETY: the array has as many bytes as the buffer (checked), and is there until the copy is done: the stream is
-        // waited for, because a part of pinned memory may lie in it, from which the driver copies later.
-        let result = unsafe { sys::cuMemcpyHtoDAsync_v2(address, from.as_ptr().cast(), bytes, self.raw()) };
-        check("cuMemcpyHtoDAsync", result)?;
-        self.synchronize()
+        self.submit_once(|stream| {
+            // SAFETY: the array has as many bytes as the buffer (checked), and is there until the copy is done: the stream
+            // is waited for, because a part of pinned memory may lie in it, from which the driver copies later.
+            let result = unsafe { sys::cuMemcpyHtoDAsync_v2(address, from.as_ptr().cast(), bytes, stream) };
+            check("cuMemcpyHtoDAsync", result)?;
+            wait_for(stream)
+        })
     }
 
     /// Copies a buffer to `to`, and waits for it.
@@ -31,14 +33,15 @@ impl Stream {
     /// # Errors
     /// As of [`Stream::upload`].
     pub fn download<T: Element>(&self, from: &DeviceBuffer<T>, to: &mut [T]) -> Result<(), GpuError> {
-        self.check_running()?;
         self.check_copy(from, "the host's array", to.len())?;
         let (address, bytes) = (from.allocation().address(), from.bytes());
-        // SAFETY: the array has as many bytes as the buffer (checked), all bits are values of its type, and nobody looks at
-        // it until the copy is done: the stream is waited for, or has failed and does no more work.
-        let result = unsafe { sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), address, bytes, self.raw()) };
-        check("cuMemcpyDtoHAsync", result)?;
-        self.synchronize()
+        self.submit_once(|stream| {
+            // SAFETY: the array has as many bytes as the buffer (checked), all bits are values of its type, and nobody looks
+            // at it until the copy is done: the stream is waited for, or has failed and does no more work.
+            let result = unsafe { sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), address, bytes, stream) };
+            check("cuMemcpyDtoHAsync", result)?;
+            wait_for(stream)
+        })
     }
 
     /// A copy of a buffer, for which it waits.
@@ -60,14 +63,13 @@ impl Stream {
         from: PinnedBuffer<T>,
         to: &mut DeviceBuffer<T>,
     ) -> Result<Pending<PinnedBuffer<T>>, GpuError> {
-        self.check_running()?;
         self.check_copy(to, "the pinned array", from.len())?;
-        let pending = Pending::new(self, from)?;
         let (address, bytes) = (to.allocation().address(), to.bytes());
-        // SAFETY: the array has as many bytes as the buffer (checked). `pending` owns it until the copy is done.
-        let result = unsafe { sys::cuMemcpyHtoDAsync_v2(address, pending.value().as_ptr().cast(), bytes, self.raw()) };
-        check("cuMemcpyHtoDAsync", result)?;
-        pending.begun(self)
+        Pending::begin(self, from, |from, stream| {
+            // SAFETY: the array has as many bytes as the buffer (checked), and is kept until the copy is done.
+            let result = unsafe { sys::cuMemcpyHtoDAsync_v2(address, from.as_ptr().cast(), bytes, stream) };
+            check("cuMemcpyHtoDAsync", result)
+        })
     }
 
     /// Begins to copy a buffer to pinned memory, and gives that back when it is done.
@@ -79,15 +81,13 @@ impl Stream {
         from: &DeviceBuffer<T>,
         to: PinnedBuffer<T>,
     ) -> Result<Pending<PinnedBuffer<T>>, GpuError> {
-        self.check_running()?;
         self.check_copy(from, "the pinned array", to.len())?;
-        let mut pending = Pending::new(self, to)?;
         let (address, bytes) = (from.allocation().address(), from.bytes());
-        let to = pending.value_mut().as_mut_ptr().cast();
-        // SAFETY: the array has as many bytes as the buffer (checked). `pending` owns it until the copy is done.
-        let result = unsafe { sys::cuMemcpyDtoHAsync_v2(to, address, bytes, self.raw()) };
-        check("cuMemcpyDtoHAsync", result)?;
-        pending.begun(self)
+        Pending::begin(self, to, |to, stream| {
+            // SAFETY: the array has as many bytes as the buffer (checked), and is kept until the copy is done.
+            let result = unsafe { sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), address, bytes, stream) };
+            check("cuMemcpyDtoHAsync", result)
+        })
     }
 
     /// Copies a buffer to another of the device, later.
@@ -114,23 +114,20 @@ impl Stream {
     /// [`GpuError::Length`]; [`GpuError::OtherStream`] if `to` isn't of this stream; [`GpuError::Capturing`] if either
     /// stream is captured; [`GpuError::Driver`].
     pub fn copy_across<T: Element>(&self, from: &DeviceBuffer<T>, to: &mut DeviceBuffer<T>) -> Result<(), GpuError> {
-        self.check_running()?;
         self.check_copy(to, "the buffer to copy from", from.len())?;
-        let home = from.home();
+        let (home, event) = (from.home(), Event::new(self.context())?);
         home.order_before(self)?;
-        self.context().make_current()?;
         let [source, destination] = [from, &*to].map(|buffer| buffer.allocation().address());
         let [theirs, own] = [home.context().raw(), self.context().raw()];
-        // SAFETY: both have as many bytes (checked). The source is neither written nor given back before this is done, since
-        // its stream waits for it below; the destination is ordered by this stream.
-        let result = unsafe { sys::cuMemcpyPeerAsync(destination, own, source, theirs, from.bytes(), self.raw()) };
-        let copied = check("cuMemcpyPeerAsync", result);
-        let ordered = self.order_before(&home);
-        if ordered.is_err() {
-            // Without that order nothing else keeps the source until the copy is done.
-            let _ = self.synchronize();
-        }
-        copied.and(ordered)
+        self.submit_once(|stream| {
+            // SAFETY: both have as many bytes (checked). The source is neither written nor given back before this is done:
+            // its stream, or this thread, waits for it below. The destination is ordered by this stream.
+            let result = unsafe { sys::cuMemcpyPeerAsync(destination, own, source, theirs, from.bytes(), stream) };
+            check("cuMemcpyPeerAsync", result)?;
+            // SAFETY: both are kept by values that live through the call.
+            check("cuEventRecord", unsafe { sys::cuEventRecord(event.raw(), stream) })
+        })?;
+        home.wait(&event).or_else(|_| event.synchronize())
     }
 
     /// Sets all of a buffer to zero, later.
@@ -152,4 +149,9 @@ impl Stream {
         buffer.check_home(self)?;
         check_len(what, buffer.len(), len)
     }
+}
+
+fn wait_for(stream: sys::CUstream) -> Result<(), GpuError> {
+    // SAFETY: called with a stream that is there through the call, and that isn't captured.
+    check("cuStreamSynchronize", unsafe { sys::cuStreamSynchronize(stream) })
 }

@@ -109,20 +109,20 @@ impl Lease {
         origin: Origin,
         allocate: impl FnOnce(usize) -> (u64, CUresult),
     ) -> Result<DeviceBuffer<T>, GpuError> {
-        stream.check_running()?;
         self.context().check_same(stream.context(), "the stream")?;
         let bytes = bytes_of::<T>(len)?;
         self.take(bytes as u64)?;
-        let (address, result) = allocate(bytes);
-        if let Err(error) = check("cuMemAlloc", result) {
+        let mut made = (0, CUresult::CUDA_SUCCESS);
+        let outcome = stream.submit_once(|_| {
+            made = allocate(bytes);
+            check("cuMemAlloc", made.1)
+        });
+        if let Err(error) = outcome {
             self.release(bytes as u64);
-            return Err(if result == CUresult::CUDA_ERROR_OUT_OF_MEMORY {
-                self.out_of_memory(bytes, error)
-            } else {
-                error
-            });
+            let is_full = made.1 == CUresult::CUDA_ERROR_OUT_OF_MEMORY;
+            return Err(if is_full { self.out_of_memory(bytes, error) } else { error });
         }
-        let allocation = Allocation::new(address, bytes, origin, stream.clone(), Some(self.clone()));
+        let allocation = Allocation::new(made.0, bytes, origin, stream.clone(), Some(self.clone()));
         Ok(DeviceBuffer::new(Arc::new(allocation), len))
     }
 

@@ -2,6 +2,9 @@
 
 use std::mem::ManuallyDrop;
 
+use cudarc::driver::sys;
+
+use crate::driver::check;
 use crate::error::GpuError;
 use crate::event::Event;
 use crate::stream::Stream;
@@ -16,23 +19,21 @@ pub struct Pending<T> {
 }
 
 impl<T> Pending<T> {
-    /// Takes what work will use that is put into the queue next.
-    pub(super) fn new(stream: &Stream, value: T) -> Result<Self, GpuError> {
-        Ok(Self { event: Event::new(stream.context())?, stream: stream.clone(), value: ManuallyDrop::new(value) })
-    }
-
-    /// The work is in the queue.
-    pub(super) fn begun(self, stream: &Stream) -> Result<Self, GpuError> {
-        stream.record(&self.event)?;
-        Ok(self)
-    }
-
-    pub(super) fn value(&self) -> &T {
-        &self.value
-    }
-
-    pub(super) fn value_mut(&mut self) -> &mut T {
-        &mut self.value
+    /// Puts work that uses `value` into the queue.
+    pub(super) fn begin(
+        stream: &Stream,
+        value: T,
+        work: impl FnOnce(&mut T, sys::CUstream) -> Result<(), GpuError>,
+    ) -> Result<Self, GpuError> {
+        let event = Event::new(stream.context())?;
+        let mut pending = Self { event, stream: stream.clone(), value: ManuallyDrop::new(value) };
+        let Self { event, value, .. } = &mut pending;
+        stream.submit_once(|stream| {
+            work(value, stream)?;
+            // SAFETY: both are kept by values that live through the call.
+            check("cuEventRecord", unsafe { sys::cuEventRecord(event.raw(), stream) })
+        })?;
+        Ok(pending)
     }
 
     /// Whether [`Pending::wait`] would return at once.
