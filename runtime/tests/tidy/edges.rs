@@ -20,7 +20,8 @@ const EDGES: &[Edges] = &[
     Edges { package: "rayline-store", may: &[], tests_may: &[] },
     Edges { package: "rayline-exec", may: &[], tests_may: &[] },
     Edges { package: "rayline-transport", may: &[], tests_may: &[] },
-    Edges { package: "rayline-gpu", may: &[], tests_may: &[] },
+    Edges { package: "rayline-gpu", may: &[], tests_may: &["rayline-fake-cuda"] },
+    Edges { package: "rayline-fake-cuda", may: &[], tests_may: &[] },
     Edges { package: "rayline-macros", may: &[], tests_may: &["rayline"] },
     Edges { package: "rayline-sim", may: &["rayline-core"], tests_may: &[] },
     Edges {
@@ -28,7 +29,7 @@ const EDGES: &[Edges] = &[
         may: &["rayline-core", "rayline-store", "rayline-exec", "rayline-transport", "rayline-gpu", "rayline-macros"],
         tests_may: &["rayline-sim"],
     },
-    Edges { package: "rayline-rl", may: &["rayline", "rayline-gpu"], tests_may: &[] },
+    Edges { package: "rayline-rl", may: &["rayline", "rayline-gpu"], tests_may: &["rayline-fake-cuda"] },
     Edges { package: "rayline-examples", may: &["rayline", "rayline-rl", "rayline-gpu"], tests_may: &[] },
     Edges { package: "rayline-env-template", may: &["rayline-rl"], tests_may: &[] },
     Edges {
