@@ -144,6 +144,6 @@ fn ib_read_bw(cards: &Cards, chunks: usize) -> Result<f64> {
 /// The average of a report, which is in MiB a second, behind size, count and peak.
 fn average(report: &str) -> Option<f64> {
     let lines = report.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let line = lines.filter(|words| words.first() == Some(&"1048576")).last()?;
+    let line = lines.rev().find(|words| words.first() == Some(&"1048576"))?;
     Some(line.get(3)?.parse::<f64>().ok()? * MIB as f64 / 1e9)
 }
