@@ -36,13 +36,14 @@ fn experience(spec: &ActorCriticSpec, snapshot: &PolicySnapshot, rows: usize) ->
     let (mut actions, mut log_probs) = (model.head().actions(rows), vec![0.0; rows]);
     let numbers = actions.len();
     let tools = (&mut random, &mut Workspace::default());
-    model.act(&snapshot.parameters, &obs, tools, actions.slice_mut(0..numbers), &mut log_probs);
+    model.act(&snapshot.parameters, (&obs, None), tools, actions.slice_mut(0..numbers), &mut log_probs);
     RolloutBatch {
         steps: 1,
         envs: rows,
         policy_version: 0,
         obs,
         actions,
+        masks: vec![],
         log_probs,
         rewards,
         values,

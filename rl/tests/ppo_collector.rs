@@ -1,7 +1,7 @@
 //! What a collector records, against a scripted environment whose every step is known.
 
 use rayline_rl::env::{Actions, EnvError, Episode, Space, StepOut, VecEnv, make_vec};
-use rayline_rl::nn::{ActorCritic, ActorCriticSpec, Evaluation, Random, Workspace};
+use rayline_rl::nn::{ActorCritic, ActorCriticSpec, Evaluation, PolicyOutputs, Random, Workspace};
 use rayline_rl::ppo::{
     Collector, CollectorSeed, EpisodeEnd, PolicySnapshot, PpoConfig, PpoError, PpoLearner, RolloutBatch, evaluate,
 };
@@ -126,7 +126,8 @@ fn log_probabilities_are_those_of_the_actions() {
     let (model, batch) = (ActorCritic::new(spec), &collect(1)[0]);
     let (mut workspace, mut evaluation) = (Workspace::default(), Evaluation::default());
     let outputs = model.policy().forward(&snapshot.parameters[model.policy_range()], &batch.obs, &mut workspace);
-    model.head().evaluate(outputs, &[], batch.actions.as_actions(), &mut evaluation);
+    let outputs = PolicyOutputs { values: outputs, log_std: &[], mask: None };
+    model.head().evaluate(outputs, batch.actions.as_actions(), &mut evaluation);
     for (recorded, computed) in batch.log_probs.iter().zip(&evaluation.log_probs) {
         assert!((recorded - computed).abs() < 1e-5, "{recorded} against {computed}");
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActionHead, ActionsMut, Activation, Mlp, Random, Workspace};
+use super::{ActionHead, ActionsMut, Activation, Mlp, PolicyOutputs, Random, Workspace};
 use crate::env::Space;
 
 /// Gain of the policy's last layer: near 0, so that training starts from an almost uniform policy.
@@ -84,6 +84,7 @@ impl ActorCritic {
         self.policy.initialize(&mut parameters[self.policy_range()], POLICY_GAIN, random);
         self.value.initialize(&mut parameters[self.value_range()], VALUE_GAIN, random);
         parameters[self.log_std_range()].fill(self.spec.initial_log_std);
+        parameters[self.state_log_std_bias()].fill(self.spec.initial_log_std);
         parameters
     }
 
@@ -129,6 +130,26 @@ impl ActorCritic {
         start..start + self.spec.head.log_std_count()
     }
 
+    /// Where the biases of those outputs lie that are log standard deviations, if any are.
+    fn state_log_std_bias(&self) -> Range<usize> {
+        let end = self.policy.parameter_count();
+        match &self.spec.head {
+            ActionHead::Diagonal(head) => end - (self.spec.head.outputs() - head.dims)..end,
+            _ => end..end,
+        }
+    }
+
+    /// What the policy says of each row of `obs` (`[rows, obs_dim]`), under `mask` (`[rows, outputs]`).
+    fn outputs<'w>(
+        &self,
+        parameters: &'w [f32],
+        (obs, mask): (&[f32], Option<&'w [bool]>),
+        workspace: &'w mut Workspace,
+    ) -> PolicyOutputs<'w> {
+        let values = self.policy.forward(&parameters[self.policy_range()], obs, workspace);
+        PolicyOutputs { values, log_std: &parameters[self.log_std_range()], mask }
+    }
+
     /// All parts of the parameters, in their order.
     pub fn tensors(&self) -> Vec<NamedTensor> {
         let networks = [("policy", &self.policy, 0), ("value", &self.value, self.value_range().start)];
@@ -154,24 +175,31 @@ impl ActorCritic {
         tensors
     }
 
-    /// Samples an action for each row of `obs` (`[rows, obs_dim]`) into `actions` (`[rows, width]`), and its
-    /// log-probability into `log_probs` (`[rows]`).
+    /// Samples an action for each row of `obs` (`[rows, obs_dim]`), among those that the mask (`[rows, outputs]`)
+    /// allows, into `actions` (`[rows, width]`), and its log-probability into `log_probs` (`[rows]`). Actions are as
+    /// they are kept: [`ActionHead::squash`] makes them those that are done.
     pub fn act(
         &self,
         parameters: &[f32],
-        obs: &[f32],
+        seen: (&[f32], Option<&[bool]>),
         (random, workspace): (&mut Random, &mut Workspace),
         actions: ActionsMut<'_>,
         log_probs: &mut [f32],
     ) {
-        let outputs = self.policy.forward(&parameters[self.policy_range()], obs, workspace);
-        self.spec.head.sample(outputs, &parameters[self.log_std_range()], random, actions, log_probs);
+        self.spec.head.sample(self.outputs(parameters, seen, workspace), random, actions, log_probs);
     }
 
-    /// Writes the most probable action for each row of `obs` (`[rows, obs_dim]`) to `actions` (`[rows, width]`).
-    pub fn act_greedily(&self, parameters: &[f32], obs: &[f32], workspace: &mut Workspace, actions: ActionsMut<'_>) {
-        let outputs = self.policy.forward(&parameters[self.policy_range()], obs, workspace);
-        self.spec.head.mode(outputs, actions);
+    /// Writes the most probable action for each row of `obs` (`[rows, obs_dim]`), among those that the mask
+    /// (`[rows, outputs]`) allows, to `actions` (`[rows, width]`), ready to be done.
+    pub fn act_greedily(
+        &self,
+        parameters: &[f32],
+        seen: (&[f32], Option<&[bool]>),
+        workspace: &mut Workspace,
+        mut actions: ActionsMut<'_>,
+    ) {
+        self.spec.head.mode(self.outputs(parameters, seen, workspace), actions.reborrow());
+        self.spec.head.squash(actions);
     }
 
     /// Values of the states `obs` (`[rows, obs_dim]`), `[rows]`.

@@ -8,10 +8,13 @@ use crate::nn::{ActionRows, ActorCritic, gather};
 pub(super) struct Batch {
     obs_dim: usize,
     action_width: usize,
+    choices: usize,
     /// `[rows, obs_dim]`.
     pub obs: Vec<f32>,
     /// `[rows, width]`.
     pub actions: ActionRows,
+    /// Which choices were allowed, `[rows, choices]`; empty where all were.
+    pub masks: Vec<bool>,
     /// Log-probabilities under the policy that acted, `[rows]`.
     pub log_probs: Vec<f32>,
     /// Values under the parameters that acted, `[rows]`.
@@ -28,8 +31,10 @@ impl Batch {
         Self {
             obs_dim: model.spec().obs_dim,
             action_width: model.head().width(),
+            choices: model.head().outputs(),
             obs: Vec::new(),
             actions: model.head().actions(0),
+            masks: Vec::new(),
             log_probs: Vec::new(),
             values: Vec::new(),
             advantages: Vec::new(),
@@ -54,11 +59,17 @@ impl Batch {
     ) -> Result<(), PpoError> {
         rollouts.iter().try_for_each(|rollout| rollout.check(model))?;
         self.clear();
+        let is_masked = rollouts.iter().any(|rollout| !rollout.masks.is_empty());
         for rollout in rollouts {
             let start = self.rows();
             self.obs.extend_from_slice(&rollout.obs);
             assert!(self.actions.append(&rollout.actions), "`check` compared the kinds");
+            self.masks.extend_from_slice(&rollout.masks);
             self.log_probs.extend_from_slice(&rollout.log_probs);
+            if is_masked {
+                // One collector's environments may have masks where another's have none.
+                self.masks.resize(self.rows() * self.choices, true);
+            }
             self.values.extend_from_slice(&rollout.values);
             self.advantages.resize(self.rows(), 0.0);
             generalized_advantages(rollout, gamma, lambda, &mut self.advantages[start..]);
@@ -72,6 +83,9 @@ impl Batch {
         self.clear();
         gather(&mut self.obs, &from.obs, indices, self.obs_dim);
         self.actions.extend_gathered(&from.actions, indices, self.action_width);
+        if !from.masks.is_empty() {
+            gather(&mut self.masks, &from.masks, indices, self.choices);
+        }
         gather(&mut self.log_probs, &from.log_probs, indices, 1);
         gather(&mut self.values, &from.values, indices, 1);
         gather(&mut self.advantages, &from.advantages, indices, 1);
@@ -88,8 +102,14 @@ impl Batch {
         self.advantages.iter_mut().for_each(|a| *a = (*a - mean) * scale);
     }
 
+    /// Which choices were allowed, where not all always were.
+    pub fn mask(&self) -> Option<&[bool]> {
+        (!self.masks.is_empty()).then_some(self.masks.as_slice())
+    }
+
     fn clear(&mut self) {
         self.actions.clear();
+        self.masks.clear();
         for column in [&mut self.obs, &mut self.log_probs, &mut self.values, &mut self.advantages, &mut self.returns] {
             column.clear();
         }

@@ -1,8 +1,11 @@
 //! Gathers experience.
 
+use std::ops::Range;
+
+use super::mask::Mask;
 use super::{EpisodeEnd, PolicySnapshot, PpoError, RolloutBatch};
-use crate::env::{Finished, StepOut, VecEnv};
-use crate::nn::{ActionHead, ActorCritic, ActorCriticSpec, Random, Workspace};
+use crate::env::{Actions, Finished, StepOut, VecEnv};
+use crate::nn::{ActionRows, ActionsMut, ActorCritic, ActorCriticSpec, Random, Workspace};
 
 /// Rows that the value network takes at a time: enough for full speed, few enough to stay in the cache.
 const VALUE_ROWS: usize = 256;
@@ -19,6 +22,9 @@ pub struct Collector {
     /// What to act on next, `[envs, obs_dim]`.
     current_obs: Vec<f32>,
     finished: Finished,
+    mask: Mask,
+    /// Actions that are done where they aren't those that are kept, `[envs, width]`.
+    squashed: Vec<f32>,
 }
 
 /// Which random numbers a collector takes.
@@ -55,6 +61,8 @@ impl Collector {
         let mut current_obs = vec![0.0; envs.env_count() * model.spec().obs_dim];
         envs.reset_from(seed.seed, seed.first_env, &mut current_obs)?;
         Ok(Self {
+            mask: Mask::new(model.head(), envs.as_ref()),
+            squashed: Vec::new(),
             model,
             envs,
             steps,
@@ -105,6 +113,7 @@ impl Collector {
             policy_version,
             obs,
             actions: self.model.head().actions(rows),
+            masks: Vec::with_capacity(self.mask.flags().map_or(0, |flags| steps * flags.len())),
             log_probs: vec![0.0; rows],
             rewards: vec![0.0; rows],
             values: Vec::with_capacity(rows + envs),
@@ -122,9 +131,12 @@ impl Collector {
         let numbers = rows.start * width..rows.end * width;
         let (before, after) = batch.obs.split_at_mut(rows.end * self.model.spec().obs_dim);
         let obs = &before[rows.start * self.model.spec().obs_dim..];
+        self.mask.see(self.envs.as_ref())?;
+        batch.masks.extend_from_slice(self.mask.flags().unwrap_or(&[]));
         let log_probs = &mut batch.log_probs[rows.clone()];
         let tools = (&mut self.random, &mut self.workspace);
-        self.model.act(parameters, obs, tools, batch.actions.slice_mut(numbers.clone()), log_probs);
+        let seen = (obs, self.mask.flags());
+        self.model.act(parameters, seen, tools, batch.actions.slice_mut(numbers.clone()), log_probs);
         let out = StepOut {
             obs: &mut after[..obs.len()],
             rewards: &mut batch.rewards[rows.clone()],
@@ -132,7 +144,8 @@ impl Collector {
             truncated: &mut batch.truncated[rows],
             finished: &mut self.finished,
         };
-        Ok(self.envs.step(batch.actions.slice(numbers), out)?)
+        let actions = done(&self.model, &batch.actions, numbers, &mut self.squashed);
+        Ok(self.envs.step(actions, out)?)
     }
 
     /// Notes the episodes that ended in `step`; final observations of truncated ones are kept behind the batch's own.
@@ -164,6 +177,19 @@ impl Collector {
     }
 }
 
+/// The actions in `range` of `kept` as they are done; `squashed` is room for those that differ.
+fn done<'a>(model: &ActorCritic, kept: &'a ActionRows, range: Range<usize>, squashed: &'a mut Vec<f32>) -> Actions<'a> {
+    match kept.slice(range) {
+        Actions::Continuous(values) if model.head().squashes() => {
+            squashed.clear();
+            squashed.extend_from_slice(values);
+            model.head().squash(ActionsMut::Continuous(squashed));
+            Actions::Continuous(squashed)
+        }
+        actions => actions,
+    }
+}
+
 /// An error unless the environments' spaces are those that `model` was made for.
 fn check_spaces(model: &ActorCritic, envs: &dyn VecEnv) -> Result<(), PpoError> {
     let (expected, found) = (model.spec().obs_dim, envs.observation_space().width());
@@ -171,9 +197,8 @@ fn check_spaces(model: &ActorCritic, envs: &dyn VecEnv) -> Result<(), PpoError> 
         let (expected, found) = (format!("width {expected}"), format!("width {found}"));
         return Err(PpoError::Mismatch { what: "observations of the environments", expected, found });
     }
-    let (expected, found) = (model.head(), ActionHead::for_space(envs.action_space()));
-    if *expected != found {
-        let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
+    if !model.head().fits(envs.action_space()) {
+        let (expected, found) = (format!("{:?}", model.head()), envs.action_space().to_string());
         return Err(PpoError::Mismatch { what: "actions of the environments", expected, found });
     }
     Ok(())

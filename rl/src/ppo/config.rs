@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PpoError, Schedule};
 use crate::env::Space;
-use crate::nn::{Activation, ActorCriticSpec};
+use crate::nn::{ActionHead, Activation, ActorCriticSpec, StdSource};
 
 /// All settings of PPO. Unnamed fields of a deserialised one are those of [`PpoConfig::cleanrl`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,11 @@ pub struct PpoConfig {
     pub hidden: Vec<usize>,
     /// Nonlinearity of the hidden layers.
     pub activation: Activation,
+    /// Where the standard deviations of a Gaussian policy come from.
+    pub std: StdSource,
+    /// Squashes the actions of a Gaussian policy into their bounds, which must be finite, by `tanh`; else the environment
+    /// clips them.
+    pub squash: bool,
     /// Log standard deviation that a Gaussian policy starts from.
     pub initial_log_std: f32,
     /// Threads of an update: with 2, policy and value are differentiated side by side (in rayon's pool) where
@@ -90,7 +95,8 @@ impl PpoConfig {
     /// The networks for these spaces.
     pub fn model_spec(&self, observation: &Space, action: &Space) -> ActorCriticSpec {
         let spec = ActorCriticSpec::for_spaces(observation, action, &self.hidden, self.activation);
-        ActorCriticSpec { initial_log_std: self.initial_log_std, ..spec }
+        let head = ActionHead::for_policy(action, self.std, self.squash);
+        ActorCriticSpec { head, initial_log_std: self.initial_log_std, ..spec }
     }
 
     /// Checks every setting.

@@ -1,5 +1,6 @@
 //! Measures a policy without exploration.
 
+use super::mask::Mask;
 use super::{EpisodeEnd, PpoError};
 use crate::env::{StepBuf, VecEnv};
 use crate::nn::{ActorCritic, Workspace};
@@ -20,10 +21,13 @@ pub fn evaluate(
     let (mut out, mut workspace) = (StepBuf::new(envs), Workspace::default());
     let mut actions = model.head().actions(envs.env_count());
     let numbers = actions.len();
+    let mut mask = Mask::new(model.head(), envs);
     let (mut played, mut ends) = (vec![0; envs.env_count()], Vec::new());
     envs.reset(seed, &mut out.obs)?;
     while played.iter().any(|played| *played < each) {
-        model.act_greedily(parameters, &out.obs, &mut workspace, actions.slice_mut(0..numbers));
+        mask.see(envs)?;
+        let seen = (out.obs.as_slice(), mask.flags());
+        model.act_greedily(parameters, seen, &mut workspace, actions.slice_mut(0..numbers));
         envs.step(actions.as_actions(), out.out())?;
         for episode in out.finished.iter().filter(|episode| played[episode.env] < each) {
             ends.push(EpisodeEnd { total_reward: episode.total_reward, length: episode.length });

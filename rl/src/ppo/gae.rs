@@ -61,6 +61,7 @@ mod tests {
             policy_version: 0,
             obs: vec![],
             actions: ActionRows::Discrete(vec![]),
+            masks: vec![],
             log_probs: vec![],
             next_values: next_values.collect(),
             rewards,

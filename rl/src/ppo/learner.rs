@@ -55,6 +55,10 @@ impl PpoLearner {
     /// [`PpoError::Config`] if a setting can't work.
     pub fn new(config: PpoConfig, spec: ActorCriticSpec) -> Result<Self, PpoError> {
         config.validate()?;
+        if spec.head.is_unbounded_squash() {
+            let (why, remedy) = ("the actions have no finite bounds to be squashed into", "set it to false");
+            return Err(PpoError::Config { field: "squash", value: "true".into(), why, remedy });
+        }
         let model = ActorCritic::new(spec);
         let mut random = Random::new(config.seed, LEARNER_STREAM);
         let parameters = model.initial_parameters(&mut random);
@@ -223,14 +227,14 @@ fn both<A: Send, B: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{ActionHead, Activation, Workspace};
+    use crate::nn::{ActionHead, Activation, Bounds, DiagonalGaussian, StdSource, Workspace};
     use crate::ppo::{Minibatches, Schedule};
 
     const ROWS: usize = 24;
 
     /// A learner with its one minibatch in place, in which ratios and moves of the value lie on all sides of the clips
     /// and far from their kinks, where a finite difference means nothing.
-    fn prepared(head: ActionHead, value_clip: Option<f32>) -> PpoLearner {
+    fn prepared(head: ActionHead, value_clip: Option<f32>, is_masked: bool) -> PpoLearner {
         let config = PpoConfig {
             n_envs: ROWS,
             n_steps: 1,
@@ -245,18 +249,20 @@ mod tests {
         let mut learner = PpoLearner::new(config, spec).expect("the settings are sound");
         let moves = normals(learner.parameters.len(), 0);
         learner.parameters.iter_mut().zip(moves).for_each(|(p, z)| *p += 0.15 * z);
-        let rollout = experience(&learner);
+        let rollout = experience(&learner, is_masked);
         learner.scratch.batch.assemble(&[rollout], &learner.model, [0.9, 0.9]).expect("the batch fits");
         learner
     }
 
     /// One step of terminated episodes whose old policy and value lie around the present ones.
-    fn experience(learner: &PpoLearner) -> RolloutBatch {
+    fn experience(learner: &PpoLearner, is_masked: bool) -> RolloutBatch {
         let (model, obs, mut workspace) = (&learner.model, normals(ROWS * 3, 1), Workspace::default());
         let (mut actions, mut log_probs) = (model.head().actions(ROWS), vec![0.0; ROWS]);
         let numbers = actions.len();
         let tools = (&mut Random::new(2, 2), &mut workspace);
-        model.act(&learner.parameters, &obs, tools, actions.slice_mut(0..numbers), &mut log_probs);
+        let masks = masks(model.head(), is_masked);
+        let seen = (obs.as_slice(), (!masks.is_empty()).then_some(masks.as_slice()));
+        model.act(&learner.parameters, seen, tools, actions.slice_mut(0..numbers), &mut log_probs);
         log_probs.iter_mut().zip([-0.5, -0.1, 0.1, 0.5].iter().cycle()).for_each(|(l, shift)| *l += shift);
         let mut values = model.values(&learner.parameters, &obs, &mut workspace).to_vec();
         values.iter_mut().zip([-0.6, -0.05, 0.05, 0.6, 0.1].iter().cycle()).for_each(|(v, shift)| *v += shift);
@@ -266,6 +272,7 @@ mod tests {
             policy_version: 0,
             obs,
             actions,
+            masks,
             log_probs,
             rewards: normals(ROWS, 3),
             values,
@@ -274,6 +281,13 @@ mod tests {
             truncated: vec![false; ROWS],
             episodes: vec![],
         }
+    }
+
+    /// In every other row, all but the first choice of each component that has more than two.
+    fn masks(head: &ActionHead, is_masked: bool) -> Vec<bool> {
+        let ActionHead::Categorical { choices } = head else { return vec![] };
+        let row = |row: usize| choices.iter().flat_map(move |n| (0..*n).map(move |i| i > 0 || *n < 3 || row % 2 == 0));
+        if is_masked { (0..ROWS).flat_map(row).collect() } else { vec![] }
     }
 
     fn normals(count: usize, stream: u64) -> Vec<f32> {
@@ -292,7 +306,10 @@ mod tests {
     /// Compares the gradient of the whole loss with central differences, over every parameter. The loss is of size 1,
     /// so rounding leaves an error of about 1e-4 in a difference over 2 h, and curvature adds h^2.
     fn check(head: ActionHead, value_clip: Option<f32>) {
-        let mut learner = prepared(head, value_clip);
+        check_prepared(prepared(head, value_clip, false));
+    }
+
+    fn check_prepared(mut learner: PpoLearner) {
         total(&mut learner);
         let gradient = learner.scratch.gradient.clone();
         assert!(gradient.iter().all(|g| *g != 0.0), "every parameter matters");
@@ -324,11 +341,24 @@ mod tests {
     }
 
     #[test]
+    fn the_gradient_under_masks_equals_the_finite_difference() {
+        check_prepared(prepared(ActionHead::Categorical { choices: vec![4, 2] }, None, true));
+    }
+
+    #[test]
+    fn gradients_of_deviations_by_state_and_of_squashed_actions_equal_the_finite_difference() {
+        for (std, is_squashed) in [(StdSource::State, false), (StdSource::Parameter, true), (StdSource::State, true)] {
+            let bounds = is_squashed.then(|| Bounds { low: vec![-1.0, 0.0], high: vec![1.0, 0.5] });
+            check(ActionHead::Diagonal(DiagonalGaussian { dims: 2, std, bounds }), None);
+        }
+    }
+
+    #[test]
     fn the_step_is_bounded_by_the_gradient_norm() {
         // Adam's first step is its rate times the sign of the gradient wherever that is far above epsilon, clipped or
         // not; what the clip changes is the moment.
         let moment = |bound: Option<f32>| {
-            let mut learner = prepared(ActionHead::Gaussian { dims: 2 }, None);
+            let mut learner = prepared(ActionHead::Gaussian { dims: 2 }, None, false);
             learner.config.epochs = 1;
             learner.config.max_grad_norm = bound;
             let rates = learner.rates();
@@ -342,7 +372,7 @@ mod tests {
     #[test]
     fn minibatches_are_drawn_at_random() {
         let run = |stream: u64| {
-            let mut learner = prepared(ActionHead::Gaussian { dims: 2 }, None);
+            let mut learner = prepared(ActionHead::Gaussian { dims: 2 }, None, false);
             learner.config.minibatches = Minibatches::Count(2);
             learner.config.epochs = 1;
             learner.random = Random::new(1, stream);

@@ -21,6 +21,7 @@ mod evaluate;
 mod gae;
 mod learner;
 mod loss;
+mod mask;
 mod passes;
 mod presets;
 mod rollout;

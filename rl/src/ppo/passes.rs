@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::loss::{Surrogate, clipped_surrogate, value_loss};
-use crate::nn::{ActorCritic, Evaluation, Workspace};
+use crate::nn::{ActorCritic, Evaluation, PolicyOutputs, Workspace};
 
 /// The policy's part of the loss and gradient; keeps the memory for it.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,8 @@ impl PolicyPass {
         model.policy().forward(network, &batch.obs, workspace);
         let (outputs, output_gradient) = workspace.output_gradient();
         let actions = batch.actions.as_actions();
-        model.head().evaluate(outputs, log_std, actions, evaluation);
+        let outputs = PolicyOutputs { values: outputs, log_std, mask: batch.mask() };
+        model.head().evaluate(outputs, actions, evaluation);
         log_prob_gradient.resize(batch.rows(), 0.0);
         let (old_log_probs, advantages) = (&batch.log_probs, &batch.advantages);
         let surrogate = clipped_surrogate(&evaluation.log_probs, old_log_probs, advantages, clip, log_prob_gradient);

@@ -1,7 +1,7 @@
 //! Settings that are known to work.
 
 use super::{Minibatches, PpoConfig, Schedule};
-use crate::nn::Activation;
+use crate::nn::{Activation, StdSource};
 
 impl PpoConfig {
     /// CleanRL's `ppo.py`: 4 environments of 128 steps, for tasks like CartPole. Made to be compared with others.
@@ -25,6 +25,8 @@ impl PpoConfig {
             normalize_advantage: true,
             hidden: vec![64, 64],
             activation: Activation::Tanh,
+            std: StdSource::Parameter,
+            squash: false,
             initial_log_std: 0.0,
             learner_threads: 2,
         }

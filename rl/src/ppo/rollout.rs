@@ -29,6 +29,9 @@ pub struct RolloutBatch {
     pub obs: Vec<f32>,
     /// What was done, `[steps, envs, width]`.
     pub actions: ActionRows,
+    /// Which choices were allowed, `[steps, envs, choices]`; empty where all always are.
+    #[serde(default)]
+    pub masks: Vec<bool>,
     /// Log-probability of each action when it was drawn, `[steps, envs]`.
     pub log_probs: Vec<f32>,
     /// What each action earned, `[steps, envs]`.
@@ -80,7 +83,35 @@ impl RolloutBatch {
                 return Err(PpoError::Mismatch { what, expected, found });
             }
         }
-        check_actions(&self.actions, model.head())
+        check_actions(&self.actions, model.head())?;
+        self.check_masks(model.head())
+    }
+
+    /// An error unless there are masks for all rows or for none, and they allow what was done.
+    fn check_masks(&self, head: &ActionHead) -> Result<(), PpoError> {
+        let width = head.outputs();
+        let mismatch =
+            |expected: String, found: String| Err(PpoError::Mismatch { what: "masks of the batch", expected, found });
+        match (head, &self.actions) {
+            _ if self.masks.is_empty() => Ok(()),
+            (ActionHead::Categorical { choices }, ActionRows::Discrete(actions)) => {
+                if self.masks.len() != self.rows() * width {
+                    return mismatch(format!("{} flags", self.rows() * width), self.masks.len().to_string());
+                }
+                let rows = self.masks.chunks_exact(width).zip(actions.chunks_exact(choices.len()));
+                for (mask, actions) in rows {
+                    let mut start = 0;
+                    for (n, action) in choices.iter().zip(actions) {
+                        if !mask[start + *action as usize] {
+                            return mismatch("the choices done to be allowed".into(), format!("{action} forbidden"));
+                        }
+                        start += n;
+                    }
+                }
+                Ok(())
+            }
+            _ => mismatch("none, for values".into(), self.masks.len().to_string()),
+        }
     }
 }
 
@@ -89,7 +120,7 @@ fn check_actions(actions: &ActionRows, head: &ActionHead) -> Result<(), PpoError
     let mismatch =
         |expected: String, found: String| Err(PpoError::Mismatch { what: "actions of the batch", expected, found });
     match (head, actions) {
-        (ActionHead::Gaussian { .. }, ActionRows::Continuous(_)) => Ok(()),
+        (ActionHead::Gaussian { .. } | ActionHead::Diagonal(_), ActionRows::Continuous(_)) => Ok(()),
         (ActionHead::Categorical { choices }, ActionRows::Discrete(actions)) => {
             let mut pairs = actions.iter().zip(choices.iter().cycle());
             match pairs.find(|(action, choices)| **action as usize >= **choices) {
@@ -97,7 +128,9 @@ fn check_actions(actions: &ActionRows, head: &ActionHead) -> Result<(), PpoError
                 None => Ok(()),
             }
         }
-        (ActionHead::Gaussian { .. }, ActionRows::Discrete(_)) => mismatch("values".into(), "choices".into()),
+        (ActionHead::Gaussian { .. } | ActionHead::Diagonal(_), ActionRows::Discrete(_)) => {
+            mismatch("values".into(), "choices".into())
+        }
         (ActionHead::Categorical { .. }, ActionRows::Continuous(_)) => mismatch("choices".into(), "values".into()),
     }
 }
