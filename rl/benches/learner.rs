@@ -51,6 +51,7 @@ fn experience(spec: &ActorCriticSpec, snapshot: &PolicySnapshot, rows: usize) ->
         terminated: vec![false; rows],
         truncated: vec![false; rows],
         episodes: vec![],
+        seen: Default::default(),
     }
 }
 

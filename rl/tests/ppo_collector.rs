@@ -77,7 +77,7 @@ fn script_model() -> (ActorCriticSpec, PolicySnapshot) {
     let mut parameters = model.initial_parameters(&mut Random::new(1, 0));
     // Observations are of size 100: small weights keep the values of different ones different.
     parameters.iter_mut().for_each(|p| *p *= 0.02);
-    (spec, PolicySnapshot { version: 7, parameters: parameters.into() })
+    (spec, PolicySnapshot { version: 7, parameters: parameters.into(), scaling: None })
 }
 
 fn collect(batches: usize) -> Vec<RolloutBatch> {
@@ -179,7 +179,7 @@ fn what_does_not_fit_is_named() {
         "observations of the environments don't fit the model: expected width 1, found width 4"
     );
     let mut collector = Collector::new(spec, Box::new(Script::new()), 4, SEED).unwrap();
-    let short = PolicySnapshot { version: 0, parameters: snapshot.parameters[1..].into() };
+    let short = PolicySnapshot { version: 0, parameters: snapshot.parameters[1..].into(), scaling: None };
     let refused = collector.collect(&short).unwrap_err().to_string();
     assert!(refused.starts_with("parameters of the snapshot don't fit the model: expected 59 numbers"), "{refused}");
 }

@@ -140,7 +140,7 @@ impl ActorCritic {
     }
 
     /// What the policy says of each row of `obs` (`[rows, obs_dim]`), under `mask` (`[rows, outputs]`).
-    fn outputs<'w>(
+    pub(crate) fn outputs<'w>(
         &self,
         parameters: &'w [f32],
         (obs, mask): (&[f32], Option<&'w [bool]>),

@@ -1,7 +1,13 @@
 //! Experience laid out to learn from.
 
-use super::{PpoError, RolloutBatch, generalized_advantages};
-use crate::nn::{ActionRows, ActorCritic, gather};
+use super::RolloutBatch;
+use super::gae::advantages_of;
+use super::vtrace::Vtrace;
+use crate::nn::math::exp;
+use crate::nn::{ActionRows, ActorCritic, Evaluation, Workspace, gather};
+
+/// Rows that the policy network takes at a time where lag is corrected: few enough to stay in the cache.
+const CORRECTED_ROWS: usize = 256;
 
 /// Rows of experience, and minibatches of them; memory is reused from one to the next.
 #[derive(Clone, Debug)]
@@ -23,6 +29,21 @@ pub(super) struct Batch {
     pub advantages: Vec<f32>,
     /// Advantage plus value: the target of the value network, `[rows]`.
     pub returns: Vec<f32>,
+    /// Scaled rewards of the rollout that is laid out.
+    rewards: Vec<f32>,
+}
+
+/// How experience is laid out.
+pub(super) struct Assembly<'a> {
+    pub model: &'a ActorCritic,
+    pub parameters: &'a [f32],
+    /// Updates made: experience of this version is of the present policy.
+    pub version: u64,
+    /// Whether experience of older versions is corrected by V-trace.
+    pub corrects_lag: bool,
+    pub vtrace: Vtrace,
+    /// What rewards are multiplied by, and held within.
+    pub reward_scaling: Option<[f32; 2]>,
 }
 
 impl Batch {
@@ -39,6 +60,7 @@ impl Batch {
             values: Vec::new(),
             advantages: Vec::new(),
             returns: Vec::new(),
+            rewards: Vec::new(),
         }
     }
 
@@ -47,17 +69,8 @@ impl Batch {
         self.log_probs.len()
     }
 
-    /// Becomes all rows of `rollouts`, one collector's after the other's, with their advantages.
-    ///
-    /// # Errors
-    /// [`PpoError::Mismatch`] if one doesn't fit the model.
-    pub fn assemble(
-        &mut self,
-        rollouts: &[RolloutBatch],
-        model: &ActorCritic,
-        [gamma, lambda]: [f32; 2],
-    ) -> Result<(), PpoError> {
-        rollouts.iter().try_for_each(|rollout| rollout.check(model))?;
+    /// Becomes all rows of `rollouts`, which fit the model, one collector's after the other's, with their advantages.
+    pub fn assemble(&mut self, rollouts: &[RolloutBatch], how: &Assembly<'_>) {
         self.clear();
         let is_masked = rollouts.iter().any(|rollout| !rollout.masks.is_empty());
         for rollout in rollouts {
@@ -72,10 +85,31 @@ impl Batch {
             }
             self.values.extend_from_slice(&rollout.values);
             self.advantages.resize(self.rows(), 0.0);
-            generalized_advantages(rollout, gamma, lambda, &mut self.advantages[start..]);
+            self.returns.resize(self.rows(), 0.0);
+            self.estimate(rollout, start, how);
         }
-        self.returns.extend(self.advantages.iter().zip(&self.values).map(|(a, v)| a + v));
-        Ok(())
+    }
+
+    /// Advantages and returns of `rollout`, whose rows are those from `start` on.
+    fn estimate(&mut self, rollout: &RolloutBatch, start: usize, how: &Assembly<'_>) {
+        let rewards = match how.reward_scaling {
+            None => rollout.rewards.as_slice(),
+            Some([scale, clip]) => {
+                self.rewards.clear();
+                self.rewards.extend(rollout.rewards.iter().map(|r| (r * scale).clamp(-clip, clip)));
+                &self.rewards
+            }
+        };
+        let (advantages, returns) = (&mut self.advantages[start..], &mut self.returns[start..]);
+        if rollout.policy_version == how.version || !how.corrects_lag {
+            advantages_of(rollout, rewards, [how.vtrace.gamma, how.vtrace.lambda], advantages);
+            returns.iter_mut().zip(advantages.iter().zip(&rollout.values)).for_each(|(r, (a, v))| *r = a + v);
+        } else {
+            // From here on the present policy counts as the old one: ratios of the surrogate are to it.
+            let log_probs = &mut self.log_probs[start..];
+            let ratios = present_log_probs(rollout, how, log_probs);
+            how.vtrace.estimate(rollout, (rewards, &ratios), (advantages, returns));
+        }
     }
 
     /// Becomes the rows of `from` that `indices` name.
@@ -114,6 +148,25 @@ impl Batch {
             column.clear();
         }
     }
+}
+
+/// Replaces `log_probs` of the policy that acted by those of the present one; returns their ratios. All `[rows]`.
+fn present_log_probs(rollout: &RolloutBatch, how: &Assembly<'_>, log_probs: &mut [f32]) -> Vec<f32> {
+    let (model, mut workspace, mut evaluation) = (how.model, Workspace::default(), Evaluation::default());
+    let mut ratios = Vec::with_capacity(rollout.rows());
+    let [obs_dim, width, choices] = [model.spec().obs_dim, model.head().width(), model.head().outputs()];
+    for start in (0..rollout.rows()).step_by(CORRECTED_ROWS) {
+        let rows = start..(start + CORRECTED_ROWS).min(rollout.rows());
+        let part = |width: usize| rows.start * width..rows.end * width;
+        let mask = (!rollout.masks.is_empty()).then(|| &rollout.masks[part(choices)]);
+        let outputs = model.outputs(how.parameters, (&rollout.obs[part(obs_dim)], mask), &mut workspace);
+        model.head().evaluate(outputs, rollout.actions.slice(part(width)), &mut evaluation);
+        for (present, acting) in evaluation.log_probs.iter().zip(&mut log_probs[rows]) {
+            ratios.push(exp(present - *acting));
+            *acting = *present;
+        }
+    }
+    ratios
 }
 
 #[cfg(test)]

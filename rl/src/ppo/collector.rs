@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::mask::Mask;
-use super::{EpisodeEnd, PolicySnapshot, PpoError, RolloutBatch};
+use super::{EpisodeEnd, ObsScaling, PolicySnapshot, PpoConfig, PpoError, RolloutBatch, SeenStats};
 use crate::env::{Actions, Finished, StepOut, VecEnv};
 use crate::nn::{ActionRows, ActionsMut, ActorCritic, ActorCriticSpec, Random, Workspace};
 
@@ -25,6 +25,10 @@ pub struct Collector {
     mask: Mask,
     /// Actions that are done where they aren't those that are kept, `[envs, width]`.
     squashed: Vec<f32>,
+    seen: SeenStats,
+    gamma: f32,
+    /// Discounted returns of the episodes under way, `[envs]`; empty where rewards are taken as they are.
+    returns: Vec<f32>,
 }
 
 /// Which random numbers a collector takes.
@@ -63,6 +67,9 @@ impl Collector {
         Ok(Self {
             mask: Mask::new(model.head(), envs.as_ref()),
             squashed: Vec::new(),
+            seen: SeenStats::default(),
+            gamma: 1.0,
+            returns: Vec::new(),
             model,
             envs,
             steps,
@@ -71,6 +78,19 @@ impl Collector {
             current_obs,
             finished: Finished::new(),
         })
+    }
+
+    /// The collector that `config` describes, with statistics of what it normalises.
+    ///
+    /// # Errors
+    /// As [`Collector::new`].
+    pub fn from_config(config: &PpoConfig, envs: Box<dyn VecEnv>, seed: CollectorSeed) -> Result<Self, PpoError> {
+        let spec = config.model_spec(envs.observation_space(), envs.action_space());
+        let mut collector = Self::new(spec, envs, config.n_steps, seed)?;
+        let env_count = if config.normalize_reward { collector.envs.env_count() } else { 0 };
+        (collector.gamma, collector.returns) = (config.gamma, vec![0.0; env_count]);
+        collector.seen = SeenStats::part(config, collector.model.spec().obs_dim);
+        Ok(collector)
     }
 
     /// Takes the next steps with `policy`. Episodes go on from batch to batch.
@@ -86,8 +106,14 @@ impl Collector {
         }
         let mut batch = self.empty_batch(policy.version);
         let mut truncations = Vec::new();
+        let scaling = policy.scaling.as_deref();
+        if let Some(scaling) = scaling {
+            let now = self.current_obs.len();
+            scaling.apply(&mut batch.obs[..now]);
+        }
         for step in 0..self.steps {
             self.step(&policy.parameters, step, &mut batch)?;
+            self.see(step, &mut batch, scaling);
             if !self.finished.is_empty() {
                 self.take_finished(step, &mut batch, &mut truncations);
             }
@@ -121,6 +147,7 @@ impl Collector {
             terminated: vec![false; rows],
             truncated: vec![false; rows],
             episodes: Vec::new(),
+            seen: self.seen.clone(),
         }
     }
 
@@ -148,6 +175,30 @@ impl Collector {
         Ok(self.envs.step(actions, out)?)
     }
 
+    /// Takes what the environments gave in `step` into the statistics, and scales it as the policy wants it. The last
+    /// observations are kept as they are: the next policy may want them otherwise.
+    fn see(&mut self, step: usize, batch: &mut RolloutBatch, scaling: Option<&ObsScaling>) {
+        let rows = step * batch.envs..(step + 1) * batch.envs;
+        let obs_dim = self.model.spec().obs_dim;
+        let after = &mut batch.obs[rows.end * obs_dim..(rows.end + batch.envs) * obs_dim];
+        if step + 1 == self.steps {
+            self.current_obs.copy_from_slice(after);
+        }
+        if let Some(stats) = &mut batch.seen.obs {
+            stats.update(after);
+        }
+        if let Some(scaling) = scaling {
+            scaling.apply(after);
+            scaling.apply(self.finished.final_obs_mut());
+        }
+        if let Some(stats) = &mut batch.seen.returns {
+            let rewards = &batch.rewards[rows];
+            self.returns.iter_mut().zip(rewards).for_each(|(sum, reward)| *sum = *sum * self.gamma + reward);
+            stats.update(&self.returns);
+            self.finished.iter().for_each(|episode| self.returns[episode.env] = 0.0);
+        }
+    }
+
     /// Notes the episodes that ended in `step`; final observations of truncated ones are kept behind the batch's own.
     fn take_finished(&self, step: usize, batch: &mut RolloutBatch, truncations: &mut Vec<Truncation>) {
         for episode in self.finished.iter() {
@@ -172,7 +223,6 @@ impl Collector {
             batch.next_values[truncation.row] = *value;
         }
         batch.values.truncate(rows);
-        self.current_obs.copy_from_slice(&batch.obs[rows * obs_dim..(rows + batch.envs) * obs_dim]);
         batch.obs.truncate(rows * obs_dim);
     }
 }

@@ -44,6 +44,21 @@ pub struct PpoConfig {
     pub target_kl: Option<f32>,
     /// Shift and scale the advantages of each minibatch to mean 0 and standard deviation 1.
     pub normalize_advantage: bool,
+    /// Shift and scale observations to mean 0 and standard deviation 1 by running statistics.
+    pub normalize_obs: bool,
+    /// Bound of scaled observations on either side.
+    pub obs_clip: f32,
+    /// Divide rewards by the running deviation of the discounted return.
+    pub normalize_reward: bool,
+    /// Bound of scaled rewards on either side.
+    pub reward_clip: f32,
+    /// Updates that the learner may be ahead of the policy that gathered what it learns from. 0: it waits for each round,
+    /// and simulators wait for it. From 1 on they gather while it learns, and V-trace corrects for the lag.
+    pub max_lag: u64,
+    /// Bound of the ratio of the present to the acting policy that weighs a step's own error in V-trace.
+    pub rho_clip: f32,
+    /// Bound of the ratio that weighs the errors of later steps in V-trace.
+    pub trace_clip: f32,
     /// Widths of the hidden layers, the same for policy and value.
     pub hidden: Vec<usize>,
     /// Nonlinearity of the hidden layers.
@@ -159,6 +174,10 @@ impl PpoConfig {
             ("clip", Some(self.clip.start()), "set it above 0; 0.1 to 0.3 are usual"),
             ("value_clip", self.value_clip.map(Schedule::start), "set it above 0, or leave it out"),
             ("max_grad_norm", self.max_grad_norm, "set it above 0 (0.5 is usual), or leave it out"),
+            ("obs_clip", Some(self.obs_clip), "set it above 0; 10 is usual"),
+            ("reward_clip", Some(self.reward_clip), "set it above 0; 10 is usual"),
+            ("rho_clip", Some(self.rho_clip), "set it above 0; 1 is usual"),
+            ("trace_clip", Some(self.trace_clip), "set it above 0; 1 is usual"),
             ("target_kl", self.target_kl, "set it above 0 (0.01 to 0.05 are usual), or leave it out"),
         ];
         for (field, value, remedy) in bounds {
@@ -209,6 +228,8 @@ mod tests {
         assert!(message(|c| c.gae_lambda = f32::NAN).starts_with("gae_lambda is NaN"));
         assert!(message(|c| c.clip = Schedule::Constant(0.0)).starts_with("clip is 0"));
         assert!(message(|c| c.target_kl = Some(-1.0)).starts_with("target_kl is -1"));
+        assert!(message(|c| c.reward_clip = 0.0).starts_with("reward_clip is 0"));
+        assert!(message(|c| c.rho_clip = f32::NAN).starts_with("rho_clip is NaN"));
         assert!(message(|c| c.hidden = vec![64, 0]).starts_with("hidden is [64, 0]"));
         assert!(message(|c| c.learner_threads = 3).starts_with("learner_threads is 3"));
         assert!(message(|c| c.total_steps = 0).starts_with("total_steps is 0"));

@@ -31,6 +31,14 @@ pub enum PpoError {
         /// What there is.
         found: String,
     },
+    /// Experience of a policy that is too old.
+    #[error("a rollout is {lag} updates old, but max_lag is {max_lag}: gather it with a later policy")]
+    Stale {
+        /// Updates made since that policy.
+        lag: u64,
+        /// The bound in the settings.
+        max_lag: u64,
+    },
     /// A loss or gradient stopped being a finite number. The parameters are those of before the failed minibatch.
     #[error(
         "{what} is {value} in update {update}, epoch {epoch}, minibatch {minibatch} (after {env_steps} environment \

@@ -1,18 +1,43 @@
 //! Measures a policy without exploration.
 
 use super::mask::Mask;
-use super::{EpisodeEnd, PpoError};
+use super::{EpisodeEnd, ObsScaling, PolicySnapshot, PpoError};
 use crate::env::{StepBuf, VecEnv};
 use crate::nn::{ActorCritic, Workspace};
 
 /// Plays at least `episodes` episodes with the most probable action in each state, and returns those that ended, in
 /// order of time. Each environment contributes the same number, so that short episodes are not overrepresented.
+/// Observations are taken as they are; see [`evaluate_snapshot`] where they are normalised.
 ///
 /// # Errors
 /// [`PpoError::Env`] if an environment fails.
 pub fn evaluate(
     model: &ActorCritic,
     parameters: &[f32],
+    envs: &mut dyn VecEnv,
+    episodes: usize,
+    seed: u64,
+) -> Result<Vec<EpisodeEnd>, PpoError> {
+    play(model, (parameters, None), envs, episodes, seed)
+}
+
+/// As [`evaluate`], with the scaling of observations that the snapshot bears, which stays as it is.
+///
+/// # Errors
+/// [`PpoError::Env`] if an environment fails.
+pub fn evaluate_snapshot(
+    model: &ActorCritic,
+    policy: &PolicySnapshot,
+    envs: &mut dyn VecEnv,
+    episodes: usize,
+    seed: u64,
+) -> Result<Vec<EpisodeEnd>, PpoError> {
+    play(model, (&policy.parameters, policy.scaling.as_deref()), envs, episodes, seed)
+}
+
+fn play(
+    model: &ActorCritic,
+    (parameters, scaling): (&[f32], Option<&ObsScaling>),
     envs: &mut dyn VecEnv,
     episodes: usize,
     seed: u64,
@@ -26,6 +51,9 @@ pub fn evaluate(
     envs.reset(seed, &mut out.obs)?;
     while played.iter().any(|played| *played < each) {
         mask.see(envs)?;
+        if let Some(scaling) = scaling {
+            scaling.apply(&mut out.obs);
+        }
         let seen = (out.obs.as_slice(), mask.flags());
         model.act_greedily(parameters, seen, &mut workspace, actions.slice_mut(0..numbers));
         envs.step(actions.as_actions(), out.out())?;

@@ -1,10 +1,13 @@
 //! The learner.
 
-use super::batch::Batch;
+use std::sync::Arc;
+
+use super::batch::{Assembly, Batch};
 use super::loss::Losses;
 use super::passes::{PolicyPass, ValuePass};
 use super::stats::{StatsSums, explained_variance};
-use super::{PolicySnapshot, PpoConfig, PpoError, RolloutBatch, UpdateStats};
+use super::vtrace::Vtrace;
+use super::{PolicySnapshot, PpoConfig, PpoError, RolloutBatch, SeenStats, UpdateStats};
 use crate::nn::{ActorCritic, ActorCriticSpec, Adam, Random, global_norm};
 
 /// Stream of the generator that initialises and shuffles; collectors take those above.
@@ -25,6 +28,7 @@ pub struct PpoLearner {
     pub(super) random: Random,
     pub(super) updates: u64,
     pub(super) env_steps: u64,
+    pub(super) seen: SeenStats,
     scratch: Scratch,
 }
 
@@ -63,18 +67,18 @@ impl PpoLearner {
         let mut random = Random::new(config.seed, LEARNER_STREAM);
         let parameters = model.initial_parameters(&mut random);
         let adam = Adam::new(parameters.len());
-        let scratch = Scratch::new(&model);
-        Ok(Self { config, model, parameters, adam, random, updates: 0, env_steps: 0, scratch })
+        let seen = SeenStats::default();
+        Ok(Self::from_parts(config, model, (parameters, adam), random, ([0, 0], seen)))
     }
 
     /// Learns from the rollouts of one or several collectors, which need not be of equal size.
     ///
     /// # Errors
-    /// [`PpoError::Mismatch`] if a rollout doesn't fit the model, and nothing has changed. [`PpoError::NotFinite`] if a
+    /// [`PpoError::Mismatch`] if a rollout doesn't fit the model, [`PpoError::Stale`] if it is older than
+    /// `config.max_lag` allows where that isn't 0, and nothing has changed. [`PpoError::NotFinite`] if a
     /// loss or a gradient is no number; the steps before it have been made.
     pub fn update(&mut self, rollouts: &[RolloutBatch]) -> Result<UpdateStats, PpoError> {
-        let discounts = [self.config.gamma, self.config.gae_lambda];
-        self.scratch.batch.assemble(rollouts, &self.model, discounts)?;
+        self.assemble(rollouts)?;
         let rows = self.scratch.batch.rows();
         if rows == 0 {
             let (expected, found) = ("at least one row".to_string(), "none".to_string());
@@ -85,14 +89,17 @@ impl PpoLearner {
         // Inside the pool, handing a part to the other thread costs no system call.
         let sums = if rates.two_threads { rayon::scope(|_| self.run_epochs(rates)) } else { self.run_epochs(rates) };
         let means = sums?.means();
+        let lag = self.lag_of(rollouts);
         self.updates += 1;
         self.env_steps += rows as u64;
-        Ok(UpdateStats { explained_variance, learning_rate: rates.learning_rate, rows, ..means })
+        let learning_rate = rates.learning_rate;
+        Ok(UpdateStats { explained_variance, learning_rate, rows, lag, ..means })
     }
 
     /// The parameters as they are now, for collectors.
     pub fn snapshot(&self) -> PolicySnapshot {
-        PolicySnapshot { version: self.updates, parameters: self.parameters.as_slice().into() }
+        let scaling = self.seen.obs_scaling(self.config.obs_clip).map(Arc::new);
+        PolicySnapshot { version: self.updates, parameters: self.parameters.as_slice().into(), scaling }
     }
 
     /// The settings.
@@ -115,16 +122,49 @@ impl PpoLearner {
         self.env_steps
     }
 
+    /// What was seen and earned so far, where that is normalised.
+    pub fn seen(&self) -> &SeenStats {
+        &self.seen
+    }
+
     /// Puts a learner together from its state, as a checkpoint has it.
     pub(super) fn from_parts(
         config: PpoConfig,
         model: ActorCritic,
         (parameters, adam): (Vec<f32>, Adam),
         random: Random,
-        [updates, env_steps]: [u64; 2],
+        ([updates, env_steps], seen): ([u64; 2], SeenStats),
     ) -> Self {
         let scratch = Scratch::new(&model);
-        Self { config, model, parameters, adam, random, updates, env_steps, scratch }
+        let seen = seen.fit(&config, model.spec().obs_dim);
+        Self { config, model, parameters, adam, random, updates, env_steps, seen, scratch }
+    }
+
+    /// Updates made since the oldest policy acted that gathered `rollouts`.
+    fn lag_of(&self, rollouts: &[RolloutBatch]) -> u64 {
+        let lags = rollouts.iter().map(|rollout| self.updates.saturating_sub(rollout.policy_version));
+        lags.max().unwrap_or(0)
+    }
+
+    /// Lays out `rollouts`, and takes in what they have seen. Nothing has changed where they don't fit.
+    fn assemble(&mut self, rollouts: &[RolloutBatch]) -> Result<(), PpoError> {
+        rollouts.iter().try_for_each(|rollout| rollout.check(&self.model))?;
+        let (lag, max_lag) = (self.lag_of(rollouts), self.config.max_lag);
+        if max_lag > 0 && lag > max_lag {
+            return Err(PpoError::Stale { lag, max_lag });
+        }
+        rollouts.iter().for_each(|rollout| self.seen.add(&rollout.seen));
+        let PpoConfig { gamma, gae_lambda: lambda, rho_clip, trace_clip, reward_clip, .. } = self.config;
+        let how = Assembly {
+            model: &self.model,
+            parameters: &self.parameters,
+            version: self.updates,
+            corrects_lag: max_lag > 0,
+            vtrace: Vtrace { gamma, lambda, rho_clip, trace_clip },
+            reward_scaling: self.seen.reward_scale().map(|scale| [scale, reward_clip]),
+        };
+        self.scratch.batch.assemble(rollouts, &how);
+        Ok(())
     }
 
     fn rates(&self) -> Rates {
@@ -250,7 +290,8 @@ mod tests {
         let moves = normals(learner.parameters.len(), 0);
         learner.parameters.iter_mut().zip(moves).for_each(|(p, z)| *p += 0.15 * z);
         let rollout = experience(&learner, is_masked);
-        learner.scratch.batch.assemble(&[rollout], &learner.model, [0.9, 0.9]).expect("the batch fits");
+        (learner.config.gamma, learner.config.gae_lambda) = (0.9, 0.9);
+        learner.assemble(&[rollout]).expect("the batch fits");
         learner
     }
 
@@ -280,13 +321,16 @@ mod tests {
             terminated: vec![true; ROWS],
             truncated: vec![false; ROWS],
             episodes: vec![],
+            seen: Default::default(),
         }
     }
 
     /// In every other row, all but the first choice of each component that has more than two.
     fn masks(head: &ActionHead, is_masked: bool) -> Vec<bool> {
         let ActionHead::Categorical { choices } = head else { return vec![] };
-        let row = |row: usize| choices.iter().flat_map(move |n| (0..*n).map(move |i| i > 0 || *n < 3 || row % 2 == 0));
+        let row = |row: usize| {
+            choices.iter().flat_map(move |n| (0..*n).map(move |i| i > 0 || *n < 3 || row.is_multiple_of(2)))
+        };
         if is_masked { (0..ROWS).flat_map(row).collect() } else { vec![] }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::PpoError;
+use super::{ObsScaling, PpoError, SeenStats};
 use crate::nn::{ActionHead, ActionRows, ActorCritic};
 
 /// The parameters of a policy at one moment. Cloning it is cheap.
@@ -14,6 +14,9 @@ pub struct PolicySnapshot {
     pub version: u64,
     /// Flat parameters of the [`ActorCritic`].
     pub parameters: Arc<[f32]>,
+    /// How observations are scaled for it; `None` where it takes them as they are.
+    #[serde(default)]
+    pub scaling: Option<Arc<ObsScaling>>,
 }
 
 /// Experience of one collector: `steps` steps of `envs` environments. All arrays are contiguous, steps first.
@@ -25,7 +28,7 @@ pub struct RolloutBatch {
     pub envs: usize,
     /// Version of the policy that acted.
     pub policy_version: u64,
-    /// What was observed before each action, `[steps, envs, obs_dim]`.
+    /// What was observed before each action, as the policy saw it: scaled where it wants that, `[steps, envs, obs_dim]`.
     pub obs: Vec<f32>,
     /// What was done, `[steps, envs, width]`.
     pub actions: ActionRows,
@@ -47,6 +50,9 @@ pub struct RolloutBatch {
     pub truncated: Vec<bool>,
     /// Episodes that ended in the batch, in order of time.
     pub episodes: Vec<EpisodeEnd>,
+    /// Of observations and returns as the environments gave them, where they are normalised.
+    #[serde(default)]
+    pub seen: SeenStats,
 }
 
 /// What is known of a finished episode.
@@ -83,6 +89,7 @@ impl RolloutBatch {
                 return Err(PpoError::Mismatch { what, expected, found });
             }
         }
+        self.seen.check(model.spec().obs_dim)?;
         check_actions(&self.actions, model.head())?;
         self.check_masks(model.head())
     }

@@ -4,15 +4,19 @@ use std::ops::ControlFlow;
 
 use rayline::put;
 
+use super::evaluation::Evaluations;
+use super::pipeline::Pipeline;
 use super::{
-    Checkpoint, CollectorSeed, EpisodeWindow, PpoConfig, PpoError, PpoLearner, Progress, RolloutBatch, Simulator,
-    SimulatorRef, UpdateStats,
+    Callback, Checkpoint, CollectorSeed, EpisodeWindow, EvaluationPlan, PolicyEvaluation, PpoConfig, PpoError,
+    PpoLearner, Progress, Simulator, UpdateStats,
 };
 use crate::env::make_vec;
 
-/// A learner and its simulators. Synchronous: all batches of a round are of the policy of its begin.
+/// A learner and its simulators. All batches of a round are of the policy of its begin; with [`PpoConfig::max_lag`] from 1
+/// on, simulators gather while the learner learns, and it is told how old what it learned from was
+/// ([`UpdateStats::lag`]).
 ///
-/// The same seed and the same number of simulators give the same run, bit for bit.
+/// The same seed and the same number of simulators give the same run, bit for bit, either way.
 ///
 /// ```
 /// use rayline_rl::ppo::{PpoConfig, Trainer};
@@ -26,9 +30,11 @@ use crate::env::make_vec;
 /// # Ok::<(), rayline_rl::ppo::PpoError>(())
 /// ```
 pub struct Trainer {
+    env: String,
     learner: PpoLearner,
-    simulators: Vec<SimulatorRef>,
+    pipeline: Pipeline,
     episodes: EpisodeWindow,
+    evaluations: Option<Evaluations>,
 }
 
 impl Trainer {
@@ -72,7 +78,18 @@ impl Trainer {
             first_env += envs as u64;
             Simulator::remote(env.to_owned(), envs, &shared, seed)
         });
-        Ok(Self { simulators: simulators.collect(), learner, episodes: EpisodeWindow::new(100) })
+        let pipeline = Pipeline::new(simulators.collect(), config.max_lag);
+        Ok(Self { env: env.to_owned(), pipeline, learner, episodes: EpisodeWindow::new(100), evaluations: None })
+    }
+
+    /// Has snapshots played without exploration by an actor, beside training, which never waits for it. What comes in is
+    /// told by [`Progress::evaluation`]; training is the same with or without.
+    ///
+    /// # Errors
+    /// [`PpoError::Config`] for a plan that can't work.
+    pub fn with_evaluation(mut self, plan: EvaluationPlan) -> Result<Self, PpoError> {
+        self.evaluations = Some(Evaluations::new(&self.env, plan)?);
+        Ok(self)
     }
 
     /// One round: all simulators collect, then the learner learns.
@@ -80,7 +97,7 @@ impl Trainer {
     /// # Errors
     /// [`PpoError::Simulator`] where a simulator failed, as [`PpoLearner::update`].
     pub fn step(&mut self) -> Result<UpdateStats, PpoError> {
-        let batches = self.collect()?;
+        let batches = self.pipeline.next(self.learner.snapshot())?;
         for batch in &batches {
             self.episodes.extend(&batch.episodes);
         }
@@ -92,14 +109,33 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub fn run(&mut self, mut on_update: impl FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<(), PpoError> {
-        while !self.is_done() {
-            let stats = self.step()?;
-            let (env_steps, learner, episodes) = (self.learner.env_steps(), &self.learner, &self.episodes);
-            if on_update(Progress { env_steps, episodes, stats: &stats, learner }).is_break() {
-                break;
+        self.advance(|progress| Ok(on_update(progress)))
+    }
+
+    /// Steps until the steps of the settings are done, or one of `callbacks` breaks.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`], and what a callback fails with.
+    pub fn run_with(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<(), PpoError> {
+        self.advance(|progress| {
+            let mut flow = ControlFlow::Continue(());
+            for callback in callbacks.iter_mut() {
+                if callback.on_update(&progress)?.is_break() {
+                    flow = ControlFlow::Break(());
+                }
             }
-        }
-        Ok(())
+            Ok(flow)
+        })
+    }
+
+    /// Waits for the evaluation under way, if any.
+    pub fn finish_evaluation(&mut self) -> Option<PolicyEvaluation> {
+        self.evaluations.as_mut().and_then(Evaluations::finish)
+    }
+
+    /// Evaluations that were due while the last one was still under way, and so were not made.
+    pub fn evaluations_passed_over(&self) -> u64 {
+        self.evaluations.as_ref().map_or(0, Evaluations::passed_over)
     }
 
     /// Whether all steps of the settings are done.
@@ -117,9 +153,19 @@ impl Trainer {
         &self.episodes
     }
 
-    fn collect(&self) -> Result<Vec<RolloutBatch>, PpoError> {
-        let policy = put(self.learner.snapshot());
-        let batches: Vec<_> = self.simulators.iter().map(|simulator| simulator.collect(&policy)).collect();
-        batches.into_iter().map(|batch| Ok(batch.take()?)).collect()
+    fn advance(
+        &mut self,
+        mut on_update: impl FnMut(Progress<'_>) -> Result<ControlFlow<()>, PpoError>,
+    ) -> Result<(), PpoError> {
+        while !self.is_done() {
+            let stats = self.step()?;
+            let evaluation = self.evaluations.as_mut().and_then(|evaluations| evaluations.poll(&self.learner));
+            let (env_steps, learner, episodes) = (self.learner.env_steps(), &self.learner, &self.episodes);
+            let progress = Progress { env_steps, episodes, stats: &stats, evaluation: evaluation.as_ref(), learner };
+            if on_update(progress)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
