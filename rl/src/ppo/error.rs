@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::collective::CollectiveError;
 use crate::env::EnvError;
 use crate::state_file::CheckpointError;
 
@@ -64,6 +65,18 @@ pub enum PpoError {
     /// A simulator failed; the source says how.
     #[error(transparent)]
     Simulator(#[from] rayline::Error),
+    /// One of several learners failed, and with it the update; the parameters of the first are those of the last step.
+    /// [`Trainer::reform_learners`](super::Trainer::reform_learners) replaces it.
+    #[error("learner {rank} failed")]
+    Learner {
+        /// Which one; 0 is that of the driver.
+        rank: usize,
+        /// Why.
+        source: rayline::Error,
+    },
+    /// The group that joins the gradients of several learners failed.
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
     /// A checkpoint can't be read or written.
     #[error("checkpoint {}: {action} failed", path.display())]
     CheckpointIo {

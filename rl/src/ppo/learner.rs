@@ -43,6 +43,21 @@ struct Scratch {
     value: ValuePass,
 }
 
+/// An update under way.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    rates: Rates,
+    /// Rows of the batch in the order of this epoch.
+    order: Vec<u32>,
+    minibatch_rows: usize,
+    epochs: usize,
+    /// Epoch and minibatch that are next; `None` at the end.
+    place: Option<[usize; 2]>,
+    sums: StatsSums,
+    /// What is known from the begin.
+    stats: UpdateStats,
+}
+
 /// The settings in force during one update.
 #[derive(Clone, Copy, Debug)]
 struct Rates {
@@ -78,22 +93,13 @@ impl PpoLearner {
     /// `config.max_lag` allows where that isn't 0, and nothing has changed. [`PpoError::NotFinite`] if a
     /// loss or a gradient is no number; the steps before it have been made.
     pub fn update(&mut self, rollouts: &[RolloutBatch]) -> Result<UpdateStats, PpoError> {
-        self.assemble(rollouts)?;
-        let rows = self.scratch.batch.rows();
-        if rows == 0 {
-            let (expected, found) = ("at least one row".to_string(), "none".to_string());
-            return Err(PpoError::Mismatch { what: "rollouts", expected, found });
-        }
-        let explained_variance = explained_variance(&self.scratch.batch.returns, &self.scratch.batch.values);
-        let rates = self.rates();
+        let mut run = self.begin(rollouts, &[], 1)?;
         // Inside the pool, handing a part to the other thread costs no system call.
-        let sums = if rates.two_threads { rayon::scope(|_| self.run_epochs(rates)) } else { self.run_epochs(rates) };
-        let means = sums?.means();
-        let lag = self.lag_of(rollouts);
-        self.updates += 1;
-        self.env_steps += rows as u64;
-        let learning_rate = rates.learning_rate;
-        Ok(UpdateStats { explained_variance, learning_rate, rows, lag, ..means })
+        match run.rates.two_threads {
+            true => rayon::scope(|_| self.run_to_end(&mut run))?,
+            false => self.run_to_end(&mut run)?,
+        }
+        Ok(self.finish(run))
     }
 
     /// The parameters as they are now, for collectors.
@@ -147,13 +153,13 @@ impl PpoLearner {
     }
 
     /// Lays out `rollouts`, and takes in what they have seen. Nothing has changed where they don't fit.
-    fn assemble(&mut self, rollouts: &[RolloutBatch]) -> Result<(), PpoError> {
+    fn assemble(&mut self, rollouts: &[RolloutBatch], seen: &[SeenStats]) -> Result<(), PpoError> {
         rollouts.iter().try_for_each(|rollout| rollout.check(&self.model))?;
         let (lag, max_lag) = (self.lag_of(rollouts), self.config.max_lag);
         if max_lag > 0 && lag > max_lag {
             return Err(PpoError::Stale { lag, max_lag });
         }
-        rollouts.iter().for_each(|rollout| self.seen.add(&rollout.seen));
+        rollouts.iter().map(|rollout| &rollout.seen).chain(seen).for_each(|seen| self.seen.add(seen));
         let PpoConfig { gamma, gae_lambda: lambda, rho_clip, trace_clip, reward_clip, .. } = self.config;
         let how = Assembly {
             model: &self.model,
@@ -167,9 +173,9 @@ impl PpoLearner {
         Ok(())
     }
 
-    fn rates(&self) -> Rates {
+    fn rates(&self, minibatch_rows: usize) -> Rates {
         let progress = self.env_steps as f64 / self.config.total_steps as f64;
-        let work = self.config.minibatches.rows(self.scratch.batch.rows()) * self.parameters.len();
+        let work = minibatch_rows * self.parameters.len();
         Rates {
             learning_rate: self.config.learning_rate.at(progress),
             clip: self.config.clip.at(progress),
@@ -178,33 +184,94 @@ impl PpoLearner {
         }
     }
 
-    /// All epochs over the batch, or as many as `target_kl` lets.
-    fn run_epochs(&mut self, rates: Rates) -> Result<StatsSums, PpoError> {
-        let rows = self.scratch.batch.rows();
-        let minibatch_rows = self.config.minibatches.rows(rows);
-        let mut stats = StatsSums::default();
+    /// Begins an update of `learners` learners that each see as many rows; `seen` is what is not in the rollouts.
+    pub(super) fn begin(
+        &mut self,
+        rollouts: &[RolloutBatch],
+        seen: &[SeenStats],
+        learners: usize,
+    ) -> Result<Run, PpoError> {
+        seen.iter().try_for_each(|seen| seen.check(self.model.spec().obs_dim))?;
+        let lag = self.lag_of(rollouts);
+        self.assemble(rollouts, seen)?;
+        if self.scratch.batch.rows() == 0 {
+            let (expected, found) = ("at least one row".to_string(), "none".to_string());
+            return Err(PpoError::Mismatch { what: "rollouts", expected, found });
+        }
+        Ok(self.run_over_batch(lag, learners))
+    }
+
+    /// An update over the batch as it lies there.
+    fn run_over_batch(&mut self, lag: u64, learners: usize) -> Run {
+        let batch = &self.scratch.batch;
+        let (own_rows, explained_variance) = (batch.rows(), explained_variance(&batch.returns, &batch.values));
+        let rows = own_rows * learners;
+        let minibatch_rows = self.config.minibatches.rows(rows).div_ceil(learners);
+        let rates = self.rates(minibatch_rows);
         let mut order = std::mem::take(&mut self.scratch.order);
         order.clear();
-        order.extend(0..rows as u32);
-        'update: for epoch in 0..self.config.epochs {
-            stats.begin_epoch();
-            self.random.shuffle(&mut order);
-            for (minibatch, rows) in order.chunks(minibatch_rows).enumerate() {
-                let losses = self.differentiate(rows, rates);
-                let norm = global_norm(&self.scratch.gradient);
-                self.check_finite(losses, norm, [epoch, minibatch])?;
-                stats.add_divergence(losses);
-                if self.config.target_kl.is_some_and(|target| losses.surrogate.approx_kl > 1.5 * target) {
-                    break 'update;
-                }
-                let bound = self.config.max_grad_norm.unwrap_or(f32::INFINITY);
-                let scale = (bound / (norm + 1e-6)).min(1.0);
-                self.adam.step(&mut self.parameters, &self.scratch.gradient, rates.learning_rate, scale);
-                stats.add_step(losses, norm);
-            }
+        order.extend(0..own_rows as u32);
+        let stats =
+            UpdateStats { explained_variance, learning_rate: rates.learning_rate, rows, lag, ..Default::default() };
+        let (epochs, place) = (self.config.epochs, Some([0, 0]));
+        Run { rates, order, minibatch_rows, epochs, place, sums: StatsSums::default(), stats }
+    }
+
+    /// All epochs over the batch, or as many as `target_kl` lets.
+    fn run_to_end(&mut self, run: &mut Run) -> Result<(), PpoError> {
+        while !run.is_done() {
+            let losses = self.differentiate_next(run);
+            self.step(run, losses)?;
         }
-        self.scratch.order = order;
-        Ok(stats)
+        Ok(())
+    }
+
+    /// Fills the gradient of the whole loss on the next minibatch.
+    pub(super) fn differentiate_next(&mut self, run: &mut Run) -> Losses {
+        let minibatch = run.place.map_or(0, |[_, minibatch]| minibatch);
+        if minibatch == 0 {
+            run.sums.begin_epoch();
+            self.random.shuffle(&mut run.order);
+        }
+        let start = minibatch * run.minibatch_rows;
+        let rows = &run.order[start..(start + run.minibatch_rows).min(run.order.len())];
+        self.differentiate(rows, run.rates)
+    }
+
+    /// Steps against the gradient, unless `target_kl` ends the update before.
+    pub(super) fn step(&mut self, run: &mut Run, losses: Losses) -> Result<(), PpoError> {
+        let norm = global_norm(&self.scratch.gradient);
+        self.check_finite(losses, norm, run.place.unwrap_or_default())?;
+        run.sums.add_divergence(losses);
+        if self.config.target_kl.is_some_and(|target| losses.surrogate.approx_kl > 1.5 * target) {
+            run.place = None;
+            return Ok(());
+        }
+        let bound = self.config.max_grad_norm.unwrap_or(f32::INFINITY);
+        let scale = (bound / (norm + 1e-6)).min(1.0);
+        self.adam.step(&mut self.parameters, &self.scratch.gradient, run.rates.learning_rate, scale);
+        run.sums.add_step(losses, norm);
+        run.advance();
+        Ok(())
+    }
+
+    /// Ends an update.
+    pub(super) fn finish(&mut self, run: Run) -> UpdateStats {
+        self.updates += 1;
+        self.env_steps += run.stats.rows as u64;
+        self.scratch.order = run.order;
+        let UpdateStats { explained_variance, learning_rate, rows, lag, .. } = run.stats;
+        UpdateStats { explained_variance, learning_rate, rows, lag, ..run.sums.means() }
+    }
+
+    /// The gradient that was filled last.
+    pub(super) fn gradient(&self) -> &[f32] {
+        &self.scratch.gradient
+    }
+
+    /// The same to write to.
+    pub(super) fn gradient_mut(&mut self) -> &mut [f32] {
+        &mut self.scratch.gradient
     }
 
     /// Fills the gradient of the whole loss on the minibatch `rows` of the batch.
@@ -239,6 +306,21 @@ impl PpoLearner {
                 Err(PpoError::NotFinite { what, value, update, epoch, minibatch, env_steps })
             }
         }
+    }
+}
+
+impl Run {
+    /// Whether all minibatches are done.
+    pub fn is_done(&self) -> bool {
+        self.place.is_none()
+    }
+
+    fn advance(&mut self) {
+        let minibatches = self.order.len().div_ceil(self.minibatch_rows);
+        self.place = self.place.and_then(|[epoch, minibatch]| match minibatch + 1 < minibatches {
+            true => Some([epoch, minibatch + 1]),
+            false => (epoch + 1 < self.epochs).then_some([epoch + 1, 0]),
+        });
     }
 }
 
@@ -291,7 +373,7 @@ mod tests {
         learner.parameters.iter_mut().zip(moves).for_each(|(p, z)| *p += 0.15 * z);
         let rollout = experience(&learner, is_masked);
         (learner.config.gamma, learner.config.gae_lambda) = (0.9, 0.9);
-        learner.assemble(&[rollout]).expect("the batch fits");
+        learner.assemble(&[rollout], &[]).expect("the batch fits");
         learner
     }
 
@@ -342,7 +424,7 @@ mod tests {
 
     fn total(learner: &mut PpoLearner) -> f32 {
         let order: Vec<u32> = (0..ROWS as u32).collect();
-        let rates = learner.rates();
+        let rates = learner.rates(ROWS);
         let losses = learner.differentiate(&order, rates);
         losses.surrogate.loss + learner.config.value_coef * losses.value - learner.config.entropy_coef * losses.entropy
     }
@@ -405,8 +487,8 @@ mod tests {
             let mut learner = prepared(ActionHead::Gaussian { dims: 2 }, None, false);
             learner.config.epochs = 1;
             learner.config.max_grad_norm = bound;
-            let rates = learner.rates();
-            learner.run_epochs(rates).expect("random experience is finite");
+            let mut run = learner.run_over_batch(0, 1);
+            learner.run_to_end(&mut run).expect("random experience is finite");
             global_norm(&learner.adam.first) / 0.1
         };
         assert!((moment(Some(0.01)) - 0.01).abs() < 1e-5, "{}", moment(Some(0.01)));
@@ -420,8 +502,8 @@ mod tests {
             learner.config.minibatches = Minibatches::Count(2);
             learner.config.epochs = 1;
             learner.random = Random::new(1, stream);
-            let rates = learner.rates();
-            learner.run_epochs(rates).expect("random experience is finite");
+            let mut run = learner.run_over_batch(0, 1);
+            learner.run_to_end(&mut run).expect("random experience is finite");
             learner.parameters
         };
         assert_eq!(run(1), run(1));

@@ -39,7 +39,7 @@ impl Pipeline {
         if self.under_way.is_empty() {
             (0..self.simulators.len()).for_each(|simulator| self.call(simulator, &policy));
         }
-        let count = rollouts_per_update(self.simulators.len(), self.max_lag);
+        let count = self.rollouts_per_update();
         let calls: Vec<_> = self.under_way.drain(..count).collect();
         let taken: Result<Vec<_>, PpoError> =
             calls.into_iter().map(|(simulator, call)| Ok((simulator, call.take()?))).collect();
@@ -48,6 +48,16 @@ impl Pipeline {
             taken.iter().for_each(|(simulator, _)| self.call(*simulator, &policy));
         }
         Ok(taken.into_iter().map(|(_, rollout)| rollout).collect())
+    }
+
+    /// Simulators whose calls go through.
+    pub fn simulator_count(&self) -> usize {
+        self.simulators.len()
+    }
+
+    /// Rollouts that each update takes.
+    pub fn rollouts_per_update(&self) -> usize {
+        rollouts_per_update(self.simulators.len(), self.max_lag)
     }
 
     fn call(&mut self, simulator: usize, policy: &ObjectRef<PolicySnapshot>) {

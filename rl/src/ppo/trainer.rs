@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use rayline::put;
 
 use super::evaluation::Evaluations;
+use super::learners::Learners;
 use super::pipeline::Pipeline;
 use super::{
     Callback, Checkpoint, CollectorSeed, EpisodeWindow, EvaluationPlan, PolicyEvaluation, PpoConfig, PpoError,
-    PpoLearner, Progress, Simulator, UpdateStats,
+    PpoLearner, Progress, ReplicaRef, Simulator, UpdateStats,
 };
 use crate::env::make_vec;
 
@@ -35,6 +36,8 @@ pub struct Trainer {
     pipeline: Pipeline,
     episodes: EpisodeWindow,
     evaluations: Option<Evaluations>,
+    /// Those that step together with `learner`, if any.
+    learners: Option<Learners>,
 }
 
 impl Trainer {
@@ -79,7 +82,48 @@ impl Trainer {
             Simulator::remote(env.to_owned(), envs, &shared, seed)
         });
         let pipeline = Pipeline::new(simulators.collect(), config.max_lag);
-        Ok(Self { env: env.to_owned(), pipeline, learner, episodes: EpisodeWindow::new(100), evaluations: None })
+        let (env, episodes) = (env.to_owned(), EpisodeWindow::new(100));
+        Ok(Self { env, pipeline, learner, episodes, evaluations: None, learners: None })
+    }
+
+    /// Learns with `learners` learners, each on a share of each batch: this one and actors beside it, which step against the
+    /// mean of their gradients and so have the same parameters always. Minibatches are those of the settings, in equal
+    /// shares; advantages are normalised within a share.
+    ///
+    /// # Errors
+    /// [`PpoError::Config`] unless the simulators have equal numbers of environments and can be dealt out to the learners.
+    pub fn with_learners(mut self, learners: usize) -> Result<Self, PpoError> {
+        let (rollouts, envs) = (self.pipeline.rollouts_per_update(), self.learner.config().n_envs);
+        let is_even = envs.is_multiple_of(self.pipeline.simulator_count()) && learners > 0;
+        if !is_even || !rollouts.is_multiple_of(learners) {
+            let (why, remedy) = (
+                "each learner needs as many rows as the others",
+                "take a number that divides the rollouts of an update, from simulators with equal numbers of environments",
+            );
+            return Err(PpoError::Config { field: "learners", value: learners.to_string(), why, remedy });
+        }
+        self.learners = if learners > 1 { Some(Learners::new(learners, &self.learner)?) } else { None };
+        Ok(self)
+    }
+
+    /// Replaces learners that are dead, and whatever joined their gradients: all begin again as copies of the first.
+    pub fn reform_learners(&mut self) {
+        if let Some(learners) = &mut self.learners {
+            learners.reform(&self.learner);
+        }
+    }
+
+    /// The learners besides the first.
+    pub fn replicas(&self) -> &[ReplicaRef] {
+        self.learners.as_ref().map_or(&[], Learners::replicas)
+    }
+
+    /// Parameters of all learners besides the first.
+    ///
+    /// # Errors
+    /// [`PpoError::Learner`] if one is dead.
+    pub fn replica_parameters(&self) -> Result<Vec<Vec<f32>>, PpoError> {
+        self.learners.as_ref().map_or(Ok(Vec::new()), Learners::parameters)
     }
 
     /// Has snapshots played without exploration by an actor, beside training, which never waits for it. What comes in is
@@ -101,7 +145,10 @@ impl Trainer {
         for batch in &batches {
             self.episodes.extend(&batch.episodes);
         }
-        self.learner.update(&batches)
+        match &mut self.learners {
+            None => self.learner.update(&batches),
+            Some(learners) => learners.update(&mut self.learner, batches),
+        }
     }
 
     /// Steps until the steps of the settings are done, or `on_update` breaks.
