@@ -9,7 +9,14 @@ use rayline_rl::ppo::{Collector, CollectorSeed, Minibatches, PolicySnapshot, Ppo
 
 /// Two hidden layers of 64, tanh.
 fn spec(obs_dim: usize, head: ActionHead) -> ActorCriticSpec {
-    ActorCriticSpec { obs_dim, head, hidden: vec![64, 64], activation: Activation::Tanh, initial_log_std: 0.0 }
+    ActorCriticSpec {
+        obs_dim,
+        head,
+        hidden: vec![64, 64],
+        activation: Activation::Tanh,
+        initial_log_std: 0.0,
+        lstm_units: None,
+    }
 }
 
 /// CartPole's shapes.
@@ -52,6 +59,7 @@ fn experience(spec: &ActorCriticSpec, snapshot: &PolicySnapshot, rows: usize) ->
         truncated: vec![false; rows],
         episodes: vec![],
         seen: Default::default(),
+        memory: None,
     }
 }
 

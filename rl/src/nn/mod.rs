@@ -17,6 +17,7 @@ pub mod gaussian;
 mod head;
 mod init;
 mod linalg;
+mod lstm;
 pub mod math;
 mod mlp;
 mod random;
@@ -28,6 +29,7 @@ pub use adam::{Adam, global_norm};
 pub use diagonal::{Bounds, DiagonalGaussian, StdSource};
 pub use head::{ActionHead, Evaluation, PolicyOutputs};
 pub use init::orthogonal;
+pub use lstm::{Lstm, LstmState, LstmWorkspace};
 pub use mlp::{Layer, Mlp, Workspace};
 pub use random::Random;
 

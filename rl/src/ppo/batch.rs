@@ -4,7 +4,7 @@ use super::RolloutBatch;
 use super::gae::advantages_of;
 use super::vtrace::Vtrace;
 use crate::nn::math::exp;
-use crate::nn::{ActionRows, ActorCritic, Evaluation, Workspace, gather};
+use crate::nn::{ActionRows, ActorCritic, Evaluation, LstmState, LstmWorkspace, Workspace, gather};
 
 /// Rows that the policy network takes at a time where lag is corrected: few enough to stay in the cache.
 const CORRECTED_ROWS: usize = 256;
@@ -29,8 +29,20 @@ pub(super) struct Batch {
     pub advantages: Vec<f32>,
     /// Advantage plus value: the target of the value network, `[rows]`.
     pub returns: Vec<f32>,
+    /// Where an episode began, `[rows]`, and the rollouts' environments as sequences; empty for a policy without memory.
+    pub starts: Vec<bool>,
+    sequences: Vec<Sequence>,
+    /// What was remembered at the beginning of each sequence, `[sequences, units]`.
+    pub memory: LstmState,
     /// Scaled rewards of the rollout that is laid out.
     rewards: Vec<f32>,
+}
+
+/// The rows of one environment: `first`, and then each `stride` further.
+#[derive(Clone, Copy, Debug)]
+struct Sequence {
+    first: u32,
+    stride: u32,
 }
 
 /// How experience is laid out.
@@ -60,6 +72,9 @@ impl Batch {
             values: Vec::new(),
             advantages: Vec::new(),
             returns: Vec::new(),
+            starts: Vec::new(),
+            sequences: Vec::new(),
+            memory: LstmState::default(),
             rewards: Vec::new(),
         }
     }
@@ -84,10 +99,43 @@ impl Batch {
                 self.masks.resize(self.rows() * self.choices, true);
             }
             self.values.extend_from_slice(&rollout.values);
+            self.lay_out_sequences(rollout, start);
             self.advantages.resize(self.rows(), 0.0);
             self.returns.resize(self.rows(), 0.0);
             self.estimate(rollout, start, how);
         }
+    }
+
+    /// Notes which rows of `rollout`, whose first is `start`, follow each other, for a policy with memory.
+    fn lay_out_sequences(&mut self, rollout: &RolloutBatch, start: usize) {
+        let Some(memory) = &rollout.memory else { return };
+        self.starts.extend(rollout.starts());
+        self.memory.extend(memory);
+        let sequence = |env: usize| Sequence { first: (start + env) as u32, stride: rollout.envs as u32 };
+        self.sequences.extend((0..rollout.envs).map(sequence));
+    }
+
+    /// What is shuffled and drawn: sequences for a policy with memory, else rows.
+    pub fn unit_count(&self) -> usize {
+        if self.sequences.is_empty() { self.rows() } else { self.sequences.len() }
+    }
+
+    /// Becomes the sequences of `from` that `indices` name, or its rows where it has no sequences. Sequences lie side by
+    /// side, steps first (Huang et al. 2022, LSTM detail 4).
+    pub fn gather_units(&mut self, from: &Batch, indices: &[u32], rows: &mut Vec<u32>) {
+        if from.sequences.is_empty() {
+            return self.gather(from, indices);
+        }
+        let (steps, units) = (from.rows() / from.sequences.len(), from.memory.hidden.len() / from.sequences.len());
+        rows.clear();
+        for step in 0..steps as u32 {
+            let at = |index: &u32| from.sequences[*index as usize];
+            rows.extend(indices.iter().map(at).map(|sequence| sequence.first + step * sequence.stride));
+        }
+        self.gather(from, rows);
+        gather(&mut self.starts, &from.starts, rows, 1);
+        gather(&mut self.memory.hidden, &from.memory.hidden, indices, units);
+        gather(&mut self.memory.cell, &from.memory.cell, indices, units);
     }
 
     /// Advantages and returns of `rollout`, whose rows are those from `start` on.
@@ -144,6 +192,10 @@ impl Batch {
     fn clear(&mut self) {
         self.actions.clear();
         self.masks.clear();
+        self.starts.clear();
+        self.sequences.clear();
+        self.memory.hidden.clear();
+        self.memory.cell.clear();
         for column in [&mut self.obs, &mut self.log_probs, &mut self.values, &mut self.advantages, &mut self.returns] {
             column.clear();
         }
@@ -154,12 +206,20 @@ impl Batch {
 fn present_log_probs(rollout: &RolloutBatch, how: &Assembly<'_>, log_probs: &mut [f32]) -> Vec<f32> {
     let (model, mut workspace, mut evaluation) = (how.model, Workspace::default(), Evaluation::default());
     let mut ratios = Vec::with_capacity(rollout.rows());
-    let [obs_dim, width, choices] = [model.spec().obs_dim, model.head().width(), model.head().outputs()];
+    let [dim, width, choices] = [model.feature_dim(), model.head().width(), model.head().outputs()];
+    let mut remembered = LstmWorkspace::default();
+    let features = match &rollout.memory {
+        Some(memory) => {
+            let seen = (rollout.obs.as_slice(), rollout.starts());
+            model.remember(how.parameters, (seen.0, &seen.1), &mut memory.clone(), &mut remembered)
+        }
+        None => &rollout.obs,
+    };
     for start in (0..rollout.rows()).step_by(CORRECTED_ROWS) {
         let rows = start..(start + CORRECTED_ROWS).min(rollout.rows());
         let part = |width: usize| rows.start * width..rows.end * width;
         let mask = (!rollout.masks.is_empty()).then(|| &rollout.masks[part(choices)]);
-        let outputs = model.outputs(how.parameters, (&rollout.obs[part(obs_dim)], mask), &mut workspace);
+        let outputs = model.outputs(how.parameters, (&features[part(dim)], mask), &mut workspace);
         model.head().evaluate(outputs, rollout.actions.slice(part(width)), &mut evaluation);
         for (present, acting) in evaluation.log_probs.iter().zip(&mut log_probs[rows]) {
             ratios.push(exp(present - *acting));
@@ -181,6 +241,7 @@ mod tests {
             hidden: vec![],
             activation: Activation::Tanh,
             initial_log_std: 0.0,
+            lstm_units: None,
         };
         let mut batch = Batch::new(&ActorCritic::new(spec));
         let count = advantages.len();

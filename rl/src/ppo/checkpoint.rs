@@ -62,7 +62,12 @@ impl Checkpoint {
         let file = StateFile::open(path, &bytes, KIND)?;
         let state: State = file.state()?;
         let model = &state.model;
-        file.check_widths([model.obs_dim, model.head.outputs()].into_iter().chain(model.hidden.iter().copied()))?;
+        file.check_widths(
+            [model.obs_dim, model.head.outputs()]
+                .into_iter()
+                .chain(model.lstm_units)
+                .chain(model.hidden.iter().copied()),
+        )?;
         if state.seen.check(model.obs_dim).is_err() {
             return Err(file.invalid("its statistics don't fit its networks".into()).into());
         }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::mask::Mask;
+use super::memory::Memory;
 use super::{EpisodeEnd, ObsScaling, PolicySnapshot, PpoConfig, PpoError, RolloutBatch, SeenStats};
 use crate::env::{Actions, Finished, StepOut, VecEnv};
 use crate::nn::{ActionRows, ActionsMut, ActorCritic, ActorCriticSpec, Random, Workspace};
@@ -29,6 +30,8 @@ pub struct Collector {
     gamma: f32,
     /// Discounted returns of the episodes under way, `[envs]`; empty where rewards are taken as they are.
     returns: Vec<f32>,
+    /// `None` for a policy without.
+    memory: Option<Memory>,
 }
 
 /// Which random numbers a collector takes.
@@ -70,6 +73,7 @@ impl Collector {
             seen: SeenStats::default(),
             gamma: 1.0,
             returns: Vec::new(),
+            memory: Memory::new(&model, envs.env_count()),
             model,
             envs,
             steps,
@@ -115,7 +119,7 @@ impl Collector {
             self.step(&policy.parameters, step, &mut batch)?;
             self.see(step, &mut batch, scaling);
             if !self.finished.is_empty() {
-                self.take_finished(step, &mut batch, &mut truncations);
+                self.take_finished(&policy.parameters, step, &mut batch, &mut truncations);
             }
         }
         self.fill_values(&policy.parameters, &mut batch, &truncations);
@@ -128,7 +132,7 @@ impl Collector {
     }
 
     /// A batch with room for all steps, and for one more row of observations than it will keep.
-    fn empty_batch(&self, policy_version: u64) -> RolloutBatch {
+    fn empty_batch(&mut self, policy_version: u64) -> RolloutBatch {
         let (steps, envs) = (self.steps, self.envs.env_count());
         let rows = steps * envs;
         let mut obs = vec![0.0; (rows + envs) * self.model.spec().obs_dim];
@@ -148,6 +152,7 @@ impl Collector {
             truncated: vec![false; rows],
             episodes: Vec::new(),
             seen: self.seen.clone(),
+            memory: self.memory.as_mut().map(Memory::begin),
         }
     }
 
@@ -162,17 +167,25 @@ impl Collector {
         batch.masks.extend_from_slice(self.mask.flags().unwrap_or(&[]));
         let log_probs = &mut batch.log_probs[rows.clone()];
         let tools = (&mut self.random, &mut self.workspace);
-        let seen = (obs, self.mask.flags());
+        let features = match &mut self.memory {
+            Some(memory) => memory.step(&self.model, parameters, obs),
+            None => obs,
+        };
+        let seen = (features, self.mask.flags());
         self.model.act(parameters, seen, tools, batch.actions.slice_mut(numbers.clone()), log_probs);
         let out = StepOut {
             obs: &mut after[..obs.len()],
             rewards: &mut batch.rewards[rows.clone()],
             terminated: &mut batch.terminated[rows.clone()],
-            truncated: &mut batch.truncated[rows],
+            truncated: &mut batch.truncated[rows.clone()],
             finished: &mut self.finished,
         };
         let actions = done(&self.model, &batch.actions, numbers, &mut self.squashed);
-        Ok(self.envs.step(actions, out)?)
+        self.envs.step(actions, out)?;
+        if let Some(memory) = &mut self.memory {
+            memory.note_ends(&batch.terminated[rows.clone()], &batch.truncated[rows]);
+        }
+        Ok(())
     }
 
     /// Takes what the environments gave in `step` into the statistics, and scales it as the policy wants it. The last
@@ -200,12 +213,21 @@ impl Collector {
     }
 
     /// Notes the episodes that ended in `step`; final observations of truncated ones are kept behind the batch's own.
-    fn take_finished(&self, step: usize, batch: &mut RolloutBatch, truncations: &mut Vec<Truncation>) {
+    fn take_finished(
+        &mut self,
+        parameters: &[f32],
+        step: usize,
+        batch: &mut RolloutBatch,
+        truncations: &mut Vec<Truncation>,
+    ) {
         for episode in self.finished.iter() {
             batch.episodes.push(EpisodeEnd { total_reward: episode.total_reward, length: episode.length });
             if episode.truncated && !episode.terminated {
                 truncations.push(Truncation { row: step * batch.envs + episode.env });
-                batch.obs.extend_from_slice(episode.final_obs);
+                match &mut self.memory {
+                    Some(memory) => memory.see_final(&self.model, parameters, episode.env, episode.final_obs),
+                    None => batch.obs.extend_from_slice(episode.final_obs),
+                }
             }
         }
     }
@@ -213,8 +235,12 @@ impl Collector {
     /// Runs the value network once over all observations: those acted on, those to act on next, and the final ones.
     fn fill_values(&mut self, parameters: &[f32], batch: &mut RolloutBatch, truncations: &[Truncation]) {
         let (rows, obs_dim) = (batch.rows(), self.model.spec().obs_dim);
-        for obs in batch.obs.chunks(VALUE_ROWS * obs_dim) {
-            batch.values.extend_from_slice(self.model.values(parameters, obs, &mut self.workspace));
+        let features = match &mut self.memory {
+            Some(memory) => memory.all_features(&self.model, parameters, &batch.obs[rows * obs_dim..]),
+            None => &batch.obs,
+        };
+        for features in features.chunks(VALUE_ROWS * self.model.feature_dim()) {
+            batch.values.extend_from_slice(self.model.values(parameters, features, &mut self.workspace));
         }
         let following = &batch.values[batch.envs..rows + batch.envs];
         let next = following.iter().zip(&batch.terminated).map(|(value, ended)| if *ended { 0.0 } else { *value });

@@ -59,6 +59,9 @@ pub struct PpoConfig {
     pub rho_clip: f32,
     /// Bound of the ratio that weighs the errors of later steps in V-trace.
     pub trace_clip: f32,
+    /// Units of a memory (LSTM) that both networks see observations through; `None` for no memory. With one, minibatches are
+    /// of whole sequences: each has the rows of some environments at all steps.
+    pub lstm_units: Option<usize>,
     /// Widths of the hidden layers, the same for policy and value.
     pub hidden: Vec<usize>,
     /// Nonlinearity of the hidden layers.
@@ -111,7 +114,7 @@ impl PpoConfig {
     pub fn model_spec(&self, observation: &Space, action: &Space) -> ActorCriticSpec {
         let spec = ActorCriticSpec::for_spaces(observation, action, &self.hidden, self.activation);
         let head = ActionHead::for_policy(action, self.std, self.squash);
-        ActorCriticSpec { head, initial_log_std: self.initial_log_std, ..spec }
+        ActorCriticSpec { head, initial_log_std: self.initial_log_std, lstm_units: self.lstm_units, ..spec }
     }
 
     /// Checks every setting.
@@ -140,9 +143,18 @@ impl PpoConfig {
             Minibatches::Rows(n) => (n > 0 && n <= rows, format!("{n} (rows)")),
         };
         let why = "a batch of n_envs * n_steps rows can't be split so";
-        check(fits, "minibatches", shown, (why, "choose a number from 1 to n_envs * n_steps"))?;
+        check(fits, "minibatches", &shown, (why, "choose a number from 1 to n_envs * n_steps"))?;
         let (threads, why) = (self.learner_threads, "the two networks are what is shared out");
         check((1..=2).contains(&threads), "learner_threads", threads, (why, "set it to 1 or 2"))?;
+        let fits = match (self.lstm_units, self.minibatches) {
+            (Some(_), Minibatches::Count(n)) => n <= self.n_envs,
+            (Some(_), Minibatches::Rows(n)) => n >= self.n_steps,
+            (None, _) => true,
+        };
+        let why = "with lstm_units, minibatches are of whole sequences, one for each environment";
+        check(fits, "minibatches", shown, (why, "take no more minibatches than n_envs, of at least n_steps rows"))?;
+        let (units, why) = (self.lstm_units.unwrap_or(1), "a memory needs units");
+        check(units > 0, "lstm_units", units, (why, "leave it out for no memory"))?;
         let widths = self.hidden.iter().all(|w| *w > 0);
         check(widths, "hidden", format!("{:?}", self.hidden), ("a layer needs units", "leave out layers of width 0"))
     }
@@ -228,6 +240,9 @@ mod tests {
         assert!(message(|c| c.gae_lambda = f32::NAN).starts_with("gae_lambda is NaN"));
         assert!(message(|c| c.clip = Schedule::Constant(0.0)).starts_with("clip is 0"));
         assert!(message(|c| c.target_kl = Some(-1.0)).starts_with("target_kl is -1"));
+        assert!(message(|c| c.lstm_units = Some(0)).starts_with("lstm_units is 0"));
+        let many = |c: &mut PpoConfig| (c.lstm_units, c.minibatches) = (Some(8), Minibatches::Count(5));
+        assert!(message(many).starts_with("minibatches is 5 (count), but with lstm_units"));
         assert!(message(|c| c.reward_clip = 0.0).starts_with("reward_clip is 0"));
         assert!(message(|c| c.rho_clip = f32::NAN).starts_with("rho_clip is NaN"));
         assert!(message(|c| c.hidden = vec![64, 0]).starts_with("hidden is [64, 0]"));

@@ -1,6 +1,7 @@
 //! Measures a policy without exploration.
 
 use super::mask::Mask;
+use super::memory::Memory;
 use super::{EpisodeEnd, ObsScaling, PolicySnapshot, PpoError};
 use crate::env::{StepBuf, VecEnv};
 use crate::nn::{ActorCritic, Workspace};
@@ -46,6 +47,7 @@ fn play(
     let (mut out, mut workspace) = (StepBuf::new(envs), Workspace::default());
     let mut actions = model.head().actions(envs.env_count());
     let numbers = actions.len();
+    let mut memory = Memory::new(model, envs.env_count());
     let mut mask = Mask::new(model.head(), envs);
     let (mut played, mut ends) = (vec![0; envs.env_count()], Vec::new());
     envs.reset(seed, &mut out.obs)?;
@@ -54,9 +56,19 @@ fn play(
         if let Some(scaling) = scaling {
             scaling.apply(&mut out.obs);
         }
-        let seen = (out.obs.as_slice(), mask.flags());
+        let features = match &mut memory {
+            Some(memory) => {
+                memory.begin();
+                memory.step(model, parameters, &out.obs)
+            }
+            None => &out.obs,
+        };
+        let seen = (features, mask.flags());
         model.act_greedily(parameters, seen, &mut workspace, actions.slice_mut(0..numbers));
         envs.step(actions.as_actions(), out.out())?;
+        if let Some(memory) = &mut memory {
+            memory.note_ends(&out.terminated, &out.truncated);
+        }
         for episode in out.finished.iter().filter(|episode| played[episode.env] < each) {
             ends.push(EpisodeEnd { total_reward: episode.total_reward, length: episode.length });
         }

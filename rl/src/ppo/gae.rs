@@ -75,6 +75,7 @@ mod tests {
             truncated,
             episodes: vec![],
             seen: Default::default(),
+            memory: None,
         }
     }
 

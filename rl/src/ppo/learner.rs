@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::batch::{Assembly, Batch};
 use super::loss::Losses;
-use super::passes::{PolicyPass, ValuePass};
+use super::passes::{MemoryPass, PolicyPass, ValuePass};
 use super::stats::{StatsSums, explained_variance};
 use super::vtrace::Vtrace;
 use super::{PolicySnapshot, PpoConfig, PpoError, RolloutBatch, SeenStats, UpdateStats};
@@ -41,15 +41,18 @@ struct Scratch {
     gradient: Vec<f32>,
     policy: PolicyPass,
     value: ValuePass,
+    memory: MemoryPass,
+    /// Rows of the minibatch's sequences.
+    rows: Vec<u32>,
 }
 
 /// An update under way.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     rates: Rates,
-    /// Rows of the batch in the order of this epoch.
+    /// Rows of the batch, or its sequences, in the order of this epoch.
     order: Vec<u32>,
-    minibatch_rows: usize,
+    minibatch_units: usize,
     epochs: usize,
     /// Epoch and minibatch that are next; `None` at the end.
     place: Option<[usize; 2]>,
@@ -152,9 +155,22 @@ impl PpoLearner {
         lags.max().unwrap_or(0)
     }
 
+    /// An error unless all sequences are of one length, where there is a memory.
+    fn check_steps(&self, rollouts: &[RolloutBatch]) -> Result<(), PpoError> {
+        let Some(first) = rollouts.first().filter(|_| self.model.lstm().is_some()) else { return Ok(()) };
+        match rollouts.iter().find(|rollout| rollout.steps != first.steps) {
+            None => Ok(()),
+            Some(other) => {
+                let (expected, found) = (format!("all {}", first.steps), other.steps.to_string());
+                Err(PpoError::Mismatch { what: "steps of the rollouts", expected, found })
+            }
+        }
+    }
+
     /// Lays out `rollouts`, and takes in what they have seen. Nothing has changed where they don't fit.
     fn assemble(&mut self, rollouts: &[RolloutBatch], seen: &[SeenStats]) -> Result<(), PpoError> {
         rollouts.iter().try_for_each(|rollout| rollout.check(&self.model))?;
+        self.check_steps(rollouts)?;
         let (lag, max_lag) = (self.lag_of(rollouts), self.config.max_lag);
         if max_lag > 0 && lag > max_lag {
             return Err(PpoError::Stale { lag, max_lag });
@@ -204,17 +220,19 @@ impl PpoLearner {
     /// An update over the batch as it lies there.
     fn run_over_batch(&mut self, lag: u64, learners: usize) -> Run {
         let batch = &self.scratch.batch;
-        let (own_rows, explained_variance) = (batch.rows(), explained_variance(&batch.returns, &batch.values));
-        let rows = own_rows * learners;
+        let explained_variance = explained_variance(&batch.returns, &batch.values);
+        let (rows, units) = (batch.rows() * learners, batch.unit_count());
         let minibatch_rows = self.config.minibatches.rows(rows).div_ceil(learners);
+        // A unit is a row, or the rows of a sequence.
+        let minibatch_units = (minibatch_rows * units / batch.rows()).max(1);
         let rates = self.rates(minibatch_rows);
         let mut order = std::mem::take(&mut self.scratch.order);
         order.clear();
-        order.extend(0..own_rows as u32);
+        order.extend(0..units as u32);
         let stats =
             UpdateStats { explained_variance, learning_rate: rates.learning_rate, rows, lag, ..Default::default() };
         let (epochs, place) = (self.config.epochs, Some([0, 0]));
-        Run { rates, order, minibatch_rows, epochs, place, sums: StatsSums::default(), stats }
+        Run { rates, order, minibatch_units, epochs, place, sums: StatsSums::default(), stats }
     }
 
     /// All epochs over the batch, or as many as `target_kl` lets.
@@ -233,9 +251,9 @@ impl PpoLearner {
             run.sums.begin_epoch();
             self.random.shuffle(&mut run.order);
         }
-        let start = minibatch * run.minibatch_rows;
-        let rows = &run.order[start..(start + run.minibatch_rows).min(run.order.len())];
-        self.differentiate(rows, run.rates)
+        let start = minibatch * run.minibatch_units;
+        let units = &run.order[start..(start + run.minibatch_units).min(run.order.len())];
+        self.differentiate(units, run.rates)
     }
 
     /// Steps against the gradient, unless `target_kl` ends the update before.
@@ -274,26 +292,30 @@ impl PpoLearner {
         &mut self.scratch.gradient
     }
 
-    /// Fills the gradient of the whole loss on the minibatch `rows` of the batch.
-    fn differentiate(&mut self, rows: &[u32], rates: Rates) -> Losses {
+    /// Fills the gradient of the whole loss on the minibatch of these rows of the batch, or of these sequences.
+    fn differentiate(&mut self, units: &[u32], rates: Rates) -> Losses {
         let Self { config, model, parameters, scratch, .. } = self;
-        let Scratch { batch, minibatch, gradient, policy, value, .. } = scratch;
-        minibatch.gather(batch, rows);
+        let Scratch { batch, minibatch, gradient, policy, value, memory, rows, .. } = scratch;
+        minibatch.gather_units(batch, units, rows);
         if config.normalize_advantage {
             minibatch.normalize_advantages();
         }
         let (policy_gradient, rest) = gradient.split_at_mut(model.value_range().start);
-        let (value_gradient, log_std_gradient) = rest.split_at_mut(model.value_range().len());
+        let (value_gradient, rest) = rest.split_at_mut(model.value_range().len());
+        let (log_std_gradient, memory_gradient) = rest.split_at_mut(model.log_std_range().len());
         let policy_settings = (rates.clip, config.entropy_coef);
         let value_settings = (rates.value_clip, config.value_coef);
         let policy_gradient = (policy_gradient, log_std_gradient);
         let (model, parameters, minibatch) = (&*model, parameters.as_slice(), &*minibatch);
-        let ((surrogate, entropy), value) = both(
+        let features = memory.features(model, parameters, minibatch);
+        let seen = (minibatch, features);
+        let ((surrogate, entropy), value_loss) = both(
             rates.two_threads,
-            || policy.differentiate(model, parameters, minibatch, policy_settings, policy_gradient),
-            || value.differentiate(model, parameters, minibatch, value_settings, value_gradient),
+            || policy.differentiate(model, parameters, seen, policy_settings, policy_gradient),
+            || value.differentiate(model, parameters, seen, value_settings, value_gradient),
         );
-        Losses { surrogate, value, entropy }
+        memory.differentiate(model, parameters, minibatch, (policy, value), memory_gradient);
+        Losses { surrogate, value: value_loss, entropy }
     }
 
     fn check_finite(&self, losses: Losses, norm: f32, [epoch, minibatch]: [usize; 2]) -> Result<(), PpoError> {
@@ -316,7 +338,7 @@ impl Run {
     }
 
     fn advance(&mut self) {
-        let minibatches = self.order.len().div_ceil(self.minibatch_rows);
+        let minibatches = self.order.len().div_ceil(self.minibatch_units);
         self.place = self.place.and_then(|[epoch, minibatch]| match minibatch + 1 < minibatches {
             true => Some([epoch, minibatch + 1]),
             false => (epoch + 1 < self.epochs).then_some([epoch + 1, 0]),
@@ -333,6 +355,8 @@ impl Scratch {
             gradient: vec![0.0; model.parameter_count()],
             policy: PolicyPass::default(),
             value: ValuePass::default(),
+            memory: MemoryPass::default(),
+            rows: Vec::new(),
         }
     }
 }
@@ -349,7 +373,7 @@ fn both<A: Send, B: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{ActionHead, Activation, Bounds, DiagonalGaussian, StdSource, Workspace};
+    use crate::nn::{ActionHead, Activation, Bounds, DiagonalGaussian, LstmState, LstmWorkspace, StdSource, Workspace};
     use crate::ppo::{Minibatches, Schedule};
 
     const ROWS: usize = 24;
@@ -357,6 +381,15 @@ mod tests {
     /// A learner with its one minibatch in place, in which ratios and moves of the value lie on all sides of the clips
     /// and far from their kinks, where a finite difference means nothing.
     fn prepared(head: ActionHead, value_clip: Option<f32>, is_masked: bool) -> PpoLearner {
+        prepared_with(head, value_clip, is_masked, None)
+    }
+
+    fn prepared_with(
+        head: ActionHead,
+        value_clip: Option<f32>,
+        is_masked: bool,
+        lstm_units: Option<usize>,
+    ) -> PpoLearner {
         let config = PpoConfig {
             n_envs: ROWS,
             n_steps: 1,
@@ -367,7 +400,7 @@ mod tests {
             ..PpoConfig::cleanrl()
         };
         let (hidden, activation) = (vec![7, 6], Activation::Tanh);
-        let spec = ActorCriticSpec { obs_dim: 3, head, hidden, activation, initial_log_std: -0.3 };
+        let spec = ActorCriticSpec { obs_dim: 3, head, hidden, activation, initial_log_std: -0.3, lstm_units };
         let mut learner = PpoLearner::new(config, spec).expect("the settings are sound");
         let moves = normals(learner.parameters.len(), 0);
         learner.parameters.iter_mut().zip(moves).for_each(|(p, z)| *p += 0.15 * z);
@@ -377,21 +410,33 @@ mod tests {
         learner
     }
 
-    /// One step of terminated episodes whose old policy and value lie around the present ones.
+    /// One step of terminated episodes whose old policy and value lie around the present ones; with a memory, sequences of
+    /// four steps, in which some episodes end.
     fn experience(learner: &PpoLearner, is_masked: bool) -> RolloutBatch {
         let (model, obs, mut workspace) = (&learner.model, normals(ROWS * 3, 1), Workspace::default());
+        let steps = if model.lstm().is_some() { 4 } else { 1 };
+        let envs = ROWS / steps;
+        let memory = model
+            .lstm()
+            .map(|lstm| LstmState { hidden: normals(envs * lstm.units, 5), cell: normals(envs * lstm.units, 6) });
+        let terminated: Vec<bool> = (0..ROWS).map(|row| steps == 1 || row % 5 == 0).collect();
+        let starts: Vec<bool> = (0..ROWS).map(|row| row >= envs && terminated[row - envs]).collect();
+        let features = memory.clone().map(|mut memory| {
+            model.remember(&learner.parameters, (&obs, &starts), &mut memory, &mut LstmWorkspace::default()).to_vec()
+        });
+        let features = features.unwrap_or_else(|| obs.clone());
         let (mut actions, mut log_probs) = (model.head().actions(ROWS), vec![0.0; ROWS]);
         let numbers = actions.len();
         let tools = (&mut Random::new(2, 2), &mut workspace);
         let masks = masks(model.head(), is_masked);
-        let seen = (obs.as_slice(), (!masks.is_empty()).then_some(masks.as_slice()));
+        let seen = (features.as_slice(), (!masks.is_empty()).then_some(masks.as_slice()));
         model.act(&learner.parameters, seen, tools, actions.slice_mut(0..numbers), &mut log_probs);
         log_probs.iter_mut().zip([-0.5, -0.1, 0.1, 0.5].iter().cycle()).for_each(|(l, shift)| *l += shift);
-        let mut values = model.values(&learner.parameters, &obs, &mut workspace).to_vec();
+        let mut values = model.values(&learner.parameters, &features, &mut workspace).to_vec();
         values.iter_mut().zip([-0.6, -0.05, 0.05, 0.6, 0.1].iter().cycle()).for_each(|(v, shift)| *v += shift);
         RolloutBatch {
-            steps: 1,
-            envs: ROWS,
+            steps,
+            envs,
             policy_version: 0,
             obs,
             actions,
@@ -400,10 +445,11 @@ mod tests {
             rewards: normals(ROWS, 3),
             values,
             next_values: vec![0.0; ROWS],
-            terminated: vec![true; ROWS],
+            terminated,
             truncated: vec![false; ROWS],
             episodes: vec![],
             seen: Default::default(),
+            memory,
         }
     }
 
@@ -423,7 +469,7 @@ mod tests {
     }
 
     fn total(learner: &mut PpoLearner) -> f32 {
-        let order: Vec<u32> = (0..ROWS as u32).collect();
+        let order: Vec<u32> = (0..learner.scratch.batch.unit_count() as u32).collect();
         let rates = learner.rates(ROWS);
         let losses = learner.differentiate(&order, rates);
         losses.surrogate.loss + learner.config.value_coef * losses.value - learner.config.entropy_coef * losses.entropy
@@ -464,6 +510,14 @@ mod tests {
     fn gaussian_gradient_equals_the_finite_difference() {
         check(ActionHead::Gaussian { dims: 2 }, None);
         check(ActionHead::Gaussian { dims: 2 }, Some(0.2));
+    }
+
+    #[test]
+    fn the_gradient_through_a_memory_equals_the_finite_difference() {
+        for value_clip in [None, Some(0.2)] {
+            check_prepared(prepared_with(ActionHead::Categorical { choices: vec![3] }, value_clip, false, Some(5)));
+        }
+        check_prepared(prepared_with(ActionHead::Gaussian { dims: 2 }, None, false, Some(4)));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod learner;
 mod learners;
 mod loss;
 mod mask;
+mod memory;
 mod passes;
 mod pipeline;
 mod presets;

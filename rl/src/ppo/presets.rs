@@ -30,6 +30,7 @@ impl PpoConfig {
             max_lag: 0,
             rho_clip: 1.0,
             trace_clip: 1.0,
+            lstm_units: None,
             hidden: vec![64, 64],
             activation: Activation::Tanh,
             std: StdSource::Parameter,

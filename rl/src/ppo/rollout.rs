@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ObsScaling, PpoError, SeenStats};
-use crate::nn::{ActionHead, ActionRows, ActorCritic};
+use super::{ObsScaling, PpoError, SeenStats, memory};
+use crate::nn::{ActionHead, ActionRows, ActorCritic, LstmState};
 
 /// The parameters of a policy at one moment. Cloning it is cheap.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,10 @@ pub struct RolloutBatch {
     /// Of observations and returns as the environments gave them, where they are normalised.
     #[serde(default)]
     pub seen: SeenStats,
+    /// What the policy remembered at the beginning, `[envs, units]`, zero where an episode began; `None` for a policy
+    /// without memory. The learner makes all later states from it (Huang et al. 2022, LSTM detail 5).
+    #[serde(default)]
+    pub memory: Option<LstmState>,
 }
 
 /// What is known of a finished episode.
@@ -68,6 +72,14 @@ impl RolloutBatch {
     /// Number of transitions, `steps * envs`.
     pub fn rows(&self) -> usize {
         self.steps * self.envs
+    }
+
+    /// Whether an episode began with the row, but for the first step, whose memory is as it was, `[steps, envs]`.
+    pub(super) fn starts(&self) -> Vec<bool> {
+        let mut starts = vec![false; self.envs.min(self.rows())];
+        let ended = self.terminated.iter().zip(&self.truncated).map(|(terminated, truncated)| terminated | truncated);
+        starts.extend(ended.take(self.rows().saturating_sub(self.envs)));
+        starts
     }
 
     /// Holds the arrays to the model's shapes.
@@ -90,6 +102,7 @@ impl RolloutBatch {
             }
         }
         self.seen.check(model.spec().obs_dim)?;
+        memory::check(self.memory.as_ref(), model, self.envs)?;
         check_actions(&self.actions, model.head())?;
         self.check_masks(model.head())
     }

@@ -83,6 +83,7 @@ mod tests {
             truncated,
             episodes: vec![],
             seen: SeenStats::default(),
+            memory: None,
         }
     }
 
