@@ -66,7 +66,7 @@ pub enum PpoError {
     #[error(transparent)]
     Simulator(#[from] rayline::Error),
     /// One of several learners failed, and with it the update; the parameters of the first are those of the last step.
-    /// [`Trainer::reform_learners`](super::Trainer::reform_learners) replaces it.
+    /// The next update begins with copies of it in the places of all others.
     #[error("learner {rank} failed")]
     Learner {
         /// Which one; 0 is that of the driver.

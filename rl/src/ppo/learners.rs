@@ -19,6 +19,8 @@ use crate::collective::{Collective, ReduceOp};
 pub(super) struct Learners {
     replicas: Vec<ReplicaRef>,
     group: Collective,
+    /// Whether an update has failed: then some may have begun it, or made steps, where others have not.
+    is_torn: bool,
 }
 
 impl Learners {
@@ -28,15 +30,27 @@ impl Learners {
     /// [`PpoError::Collective`] for none.
     pub fn new(count: usize, learner: &PpoLearner) -> Result<Self, PpoError> {
         let group = Collective::new(count)?;
-        Ok(Self { replicas: replicas(count, learner), group })
+        Ok(Self { replicas: replicas(count, learner), group, is_torn: false })
     }
 
-    /// As [`PpoLearner::update`], by all learners together.
+    /// As [`PpoLearner::update`], by all learners together. After an update that failed, all begin as copies of `learner`,
+    /// whoever was dead.
     ///
     /// # Errors
     /// As [`PpoLearner::update`], and then no learner has made the step; [`PpoError::Learner`] if one is dead, and
     /// [`PpoError::Collective`] if a rank of the group is.
-    pub fn update(
+    pub fn update(&mut self, learner: &mut PpoLearner, rollouts: Vec<RolloutBatch>) -> Result<UpdateStats, PpoError> {
+        if self.is_torn {
+            self.group.reform();
+            self.replicas = replicas(self.replicas.len() + 1, learner);
+        }
+        self.is_torn = true;
+        let stats = self.update_all(learner, rollouts)?;
+        self.is_torn = false;
+        Ok(stats)
+    }
+
+    fn update_all(
         &mut self,
         learner: &mut PpoLearner,
         mut rollouts: Vec<RolloutBatch>,
@@ -62,12 +76,6 @@ impl Learners {
         }
         self.all(self.replicas.iter().map(ReplicaRef::finish).collect())?;
         Ok(learner.finish(run))
-    }
-
-    /// Replaces all actors that are dead; the replicas begin as copies of `learner`.
-    pub fn reform(&mut self, learner: &PpoLearner) {
-        self.group.reform();
-        self.replicas = replicas(self.replicas.len() + 1, learner);
     }
 
     /// Parameters of all learners but the first.

@@ -87,7 +87,8 @@ impl Trainer {
     }
 
     /// Learns with `learners` learners, each on a share of each batch: this one and actors beside it, which step against the
-    /// mean of their gradients and so have the same parameters always. Minibatches are those of the settings, in equal
+    /// mean of their gradients and so have the same parameters always. One that dies fails the update; with the next one, all
+    /// go on as copies of the first. Minibatches are those of the settings, in equal
     /// shares; advantages are normalised within a share.
     ///
     /// # Errors
@@ -104,13 +105,6 @@ impl Trainer {
         }
         self.learners = if learners > 1 { Some(Learners::new(learners, &self.learner)?) } else { None };
         Ok(self)
-    }
-
-    /// Replaces learners that are dead, and whatever joined their gradients: all begin again as copies of the first.
-    pub fn reform_learners(&mut self) {
-        if let Some(learners) = &mut self.learners {
-            learners.reform(&self.learner);
-        }
     }
 
     /// The learners besides the first.
