@@ -12,7 +12,7 @@ use args::Args;
 use clap::Parser;
 use rayline_rl::env::make_vec;
 use rayline_rl::nn::ActorCritic;
-use rayline_rl::ppo::{Checkpoint, PpoConfig, Trainer, evaluate};
+use rayline_rl::ppo::{Checkpoint, PpoConfig, Trainer, evaluate_snapshot};
 use report::{Report, Summary};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -93,7 +93,7 @@ fn play(args: &Args, path: &Path) -> Result<()> {
     );
     let model = ActorCritic::new(spec);
     let seed = args.seed.unwrap_or(1);
-    let ends = evaluate(&model, checkpoint.parameters(), envs.as_mut(), args.episodes, seed)?;
+    let ends = evaluate_snapshot(&model, &checkpoint.snapshot(), envs.as_mut(), args.episodes, seed)?;
     report::print_evaluation(args, env, path, &ends)
 }
 

@@ -9,7 +9,14 @@ use rayline_rl::ppo::{Collector, CollectorSeed, Minibatches, PolicySnapshot, Ppo
 
 /// Two hidden layers of 64, tanh.
 fn spec(obs_dim: usize, head: ActionHead) -> ActorCriticSpec {
-    ActorCriticSpec { obs_dim, head, hidden: vec![64, 64], activation: Activation::Tanh, initial_log_std: 0.0 }
+    ActorCriticSpec {
+        obs_dim,
+        head,
+        hidden: vec![64, 64],
+        activation: Activation::Tanh,
+        initial_log_std: 0.0,
+        lstm_units: None,
+    }
 }
 
 /// CartPole's shapes.
@@ -36,13 +43,14 @@ fn experience(spec: &ActorCriticSpec, snapshot: &PolicySnapshot, rows: usize) ->
     let (mut actions, mut log_probs) = (model.head().actions(rows), vec![0.0; rows]);
     let numbers = actions.len();
     let tools = (&mut random, &mut Workspace::default());
-    model.act(&snapshot.parameters, &obs, tools, actions.slice_mut(0..numbers), &mut log_probs);
+    model.act(&snapshot.parameters, (&obs, None), tools, actions.slice_mut(0..numbers), &mut log_probs);
     RolloutBatch {
         steps: 1,
         envs: rows,
         policy_version: 0,
         obs,
         actions,
+        masks: vec![],
         log_probs,
         rewards,
         values,
@@ -50,6 +58,8 @@ fn experience(spec: &ActorCriticSpec, snapshot: &PolicySnapshot, rows: usize) ->
         terminated: vec![false; rows],
         truncated: vec![false; rows],
         episodes: vec![],
+        seen: Default::default(),
+        memory: None,
     }
 }
 

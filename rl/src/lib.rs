@@ -1,5 +1,6 @@
 //! Reinforcement learning on Rayline: environments, parallel simulators, learners.
 
+pub mod collective;
 pub mod env;
 pub mod es;
 pub mod nn;

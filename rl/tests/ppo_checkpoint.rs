@@ -79,8 +79,14 @@ fn training_continues_bit_for_bit() {
 #[test]
 fn a_gaussian_policy_keeps_its_log_std_under_its_name() {
     let head = ActionHead::Gaussian { dims: 3 };
-    let spec =
-        ActorCriticSpec { obs_dim: 2, head, hidden: vec![4], activation: Activation::Relu, initial_log_std: -0.5 };
+    let spec = ActorCriticSpec {
+        obs_dim: 2,
+        head,
+        hidden: vec![4],
+        activation: Activation::Relu,
+        initial_log_std: -0.5,
+        lstm_units: None,
+    };
     let learner = PpoLearner::new(PpoConfig::cleanrl(), spec).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c");

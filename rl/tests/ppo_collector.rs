@@ -1,7 +1,7 @@
 //! What a collector records, against a scripted environment whose every step is known.
 
 use rayline_rl::env::{Actions, EnvError, Episode, Space, StepOut, VecEnv, make_vec};
-use rayline_rl::nn::{ActorCritic, ActorCriticSpec, Evaluation, Random, Workspace};
+use rayline_rl::nn::{ActorCritic, ActorCriticSpec, Evaluation, PolicyOutputs, Random, Workspace};
 use rayline_rl::ppo::{
     Collector, CollectorSeed, EpisodeEnd, PolicySnapshot, PpoConfig, PpoError, PpoLearner, RolloutBatch, evaluate,
 };
@@ -77,7 +77,7 @@ fn script_model() -> (ActorCriticSpec, PolicySnapshot) {
     let mut parameters = model.initial_parameters(&mut Random::new(1, 0));
     // Observations are of size 100: small weights keep the values of different ones different.
     parameters.iter_mut().for_each(|p| *p *= 0.02);
-    (spec, PolicySnapshot { version: 7, parameters: parameters.into() })
+    (spec, PolicySnapshot { version: 7, parameters: parameters.into(), scaling: None })
 }
 
 fn collect(batches: usize) -> Vec<RolloutBatch> {
@@ -126,7 +126,8 @@ fn log_probabilities_are_those_of_the_actions() {
     let (model, batch) = (ActorCritic::new(spec), &collect(1)[0]);
     let (mut workspace, mut evaluation) = (Workspace::default(), Evaluation::default());
     let outputs = model.policy().forward(&snapshot.parameters[model.policy_range()], &batch.obs, &mut workspace);
-    model.head().evaluate(outputs, &[], batch.actions.as_actions(), &mut evaluation);
+    let outputs = PolicyOutputs { values: outputs, log_std: &[], mask: None };
+    model.head().evaluate(outputs, batch.actions.as_actions(), &mut evaluation);
     for (recorded, computed) in batch.log_probs.iter().zip(&evaluation.log_probs) {
         assert!((recorded - computed).abs() < 1e-5, "{recorded} against {computed}");
     }
@@ -178,7 +179,7 @@ fn what_does_not_fit_is_named() {
         "observations of the environments don't fit the model: expected width 1, found width 4"
     );
     let mut collector = Collector::new(spec, Box::new(Script::new()), 4, SEED).unwrap();
-    let short = PolicySnapshot { version: 0, parameters: snapshot.parameters[1..].into() };
+    let short = PolicySnapshot { version: 0, parameters: snapshot.parameters[1..].into(), scaling: None };
     let refused = collector.collect(&short).unwrap_err().to_string();
     assert!(refused.starts_with("parameters of the snapshot don't fit the model: expected 59 numbers"), "{refused}");
 }

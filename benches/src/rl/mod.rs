@@ -1,5 +1,6 @@
 //! Suite `rl`: simulators and training.
 
+mod allreduce;
 mod envs;
 mod gym;
 mod mujoco;
@@ -16,6 +17,7 @@ pub const BENCHES: &[Bench] = &[
     bench("env_hopper", mujoco::hopper),
     bench("env_humanoid", mujoco::humanoid),
     bench("gym_bridge_of_raw", gym::bridge_of_raw),
+    bench("allreduce", allreduce::allreduce),
     bench("ppo_throughput", ppo::throughput),
     bench("ppo_cartpole_475", ppo::cartpole_475),
 ];

@@ -66,6 +66,14 @@ pub enum EnvError {
         /// The action space.
         space: String,
     },
+    /// A mask that allows no choice at all.
+    #[error("the mask of environment {env} allows no choice of component {component} of its action")]
+    NothingAllowed {
+        /// Place in the batch.
+        env: usize,
+        /// Which component of the action, from 0.
+        component: usize,
+    },
     /// The bounds of a box don't fit together.
     #[error("not a box: {reason}")]
     BadBox {

@@ -36,6 +36,20 @@ pub trait Env: Send {
     /// # Panics
     /// If `obs` has the wrong length.
     fn step(&mut self, action: Actions<'_>, obs: &mut [f32]) -> Result<Step, EnvError>;
+
+    /// Whether some choices may not be allowed in some states: then [`Env::action_mask`] says which are.
+    fn has_action_mask(&self) -> bool {
+        false
+    }
+
+    /// Writes which choices are allowed in the present state to `mask`, `[choices]`: the alternatives of all components
+    /// in a row, as many as [`Space::flat_len`] of the action space. At least one of each component is allowed.
+    ///
+    /// # Panics
+    /// If `mask` has the wrong length.
+    fn action_mask(&self, mask: &mut [bool]) {
+        mask.fill(true);
+    }
 }
 
 /// What a step gives besides the observation.
@@ -72,5 +86,13 @@ impl<E: Env + ?Sized> Env for Box<E> {
 
     fn step(&mut self, action: Actions<'_>, obs: &mut [f32]) -> Result<Step, EnvError> {
         (**self).step(action, obs)
+    }
+
+    fn has_action_mask(&self) -> bool {
+        (**self).has_action_mask()
+    }
+
+    fn action_mask(&self, mask: &mut [bool]) {
+        (**self).action_mask(mask);
     }
 }

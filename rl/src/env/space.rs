@@ -144,6 +144,19 @@ impl Space {
         }
     }
 
+    /// The least and the greatest value of each number of an element, `[width]` each, where all are values.
+    pub fn value_bounds(&self) -> Option<(Vec<f32>, Vec<f32>)> {
+        match self {
+            Self::Discrete { .. } | Self::MultiDiscrete { .. } => None,
+            Self::Box { low, high, .. } => Some((low.clone(), high.clone())),
+            Self::Dict { entries } => {
+                let all: Option<Vec<_>> = entries.iter().map(|(_, space)| space.value_bounds()).collect();
+                let (low, high): (Vec<_>, Vec<_>) = all?.into_iter().unzip();
+                Some((low.concat(), high.concat()))
+            }
+        }
+    }
+
     /// Where an entry of a dictionary lies in a row, and its space. Names of nested dictionaries are joined by dots.
     pub fn part(&self, name: &str) -> Option<(Range<usize>, &Self)> {
         let Self::Dict { entries } = self else { return None };

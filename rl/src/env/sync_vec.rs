@@ -103,6 +103,17 @@ impl VecEnv for SyncVec {
         }
         Ok(())
     }
+
+    fn has_action_mask(&self) -> bool {
+        self.envs.iter().any(|running| running.env.has_action_mask())
+    }
+
+    fn action_mask(&self, mask: &mut [bool]) {
+        let choices = self.action_space.flat_len();
+        assert_eq!(mask.len(), self.envs.len() * choices, "choices in mask");
+        let rows = mask.chunks_exact_mut(choices);
+        self.envs.iter().zip(rows).for_each(|(running, mask)| running.env.action_mask(mask));
+    }
 }
 
 impl Running {

@@ -49,4 +49,12 @@ impl<E: Env> Env for TimeLimit<E> {
         self.length = self.length.saturating_add(1);
         Ok(Step { truncated: step.truncated || self.length >= self.length_max, ..step })
     }
+
+    fn has_action_mask(&self) -> bool {
+        self.env.has_action_mask()
+    }
+
+    fn action_mask(&self, mask: &mut [bool]) {
+        self.env.action_mask(mask);
+    }
 }

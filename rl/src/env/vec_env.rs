@@ -85,6 +85,21 @@ pub trait VecEnv: Send {
     /// # Panics
     /// If a slice of `out` has the wrong length.
     fn step(&mut self, actions: Actions<'_>, out: StepOut<'_>) -> Result<(), EnvError>;
+
+    /// Whether some choices may not be allowed in some states: then [`VecEnv::action_mask`] says which are.
+    fn has_action_mask(&self) -> bool {
+        false
+    }
+
+    /// Writes which choices are allowed next, in the states that were observed last, to `mask`, `[n, choices]`: the
+    /// alternatives of all components in a row, as many as [`Space::flat_len`] of the action space. At least one of each
+    /// component is allowed.
+    ///
+    /// # Panics
+    /// If `mask` has the wrong length.
+    fn action_mask(&self, mask: &mut [bool]) {
+        mask.fill(true);
+    }
 }
 
 /// Where a step of a batch writes: slices of the caller's, such as rows of a rollout buffer.
@@ -189,5 +204,13 @@ impl<E: VecEnv + ?Sized> VecEnv for Box<E> {
 
     fn step(&mut self, actions: Actions<'_>, out: StepOut<'_>) -> Result<(), EnvError> {
         (**self).step(actions, out)
+    }
+
+    fn has_action_mask(&self) -> bool {
+        (**self).has_action_mask()
+    }
+
+    fn action_mask(&self, mask: &mut [bool]) {
+        (**self).action_mask(mask);
     }
 }

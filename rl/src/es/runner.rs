@@ -7,7 +7,7 @@ use super::rows::Rows;
 use super::{EsConfig, EsError, EsPolicy, Harvest, PolicyNet, PolicySpec, Sample};
 use crate::env::wrappers::RunningStats;
 use crate::env::{StepBuf, VecEnv};
-use crate::nn::{ActionRows, ActionsMut, Random};
+use crate::nn::{ActionRows, ActionsMut, PolicyOutputs, Random};
 use crate::ppo::EpisodeEnd;
 
 /// Steps between two looks at whether the work is still wanted.
@@ -210,7 +210,8 @@ impl PairRunner {
         let input = (&self.obs[..], &self.rows.active[..]);
         self.net.forward_rows((&self.parameters, stride), input, &mut self.scratch, &mut self.outputs);
         let numbers = self.actions.len();
-        self.net.spec().head.mode(&self.outputs, self.actions.slice_mut(0..numbers));
+        let outputs = PolicyOutputs { values: &self.outputs, log_std: &[], mask: None };
+        self.net.spec().head.mode(outputs, self.actions.slice_mut(0..numbers));
         if let ActionsMut::Continuous(values) = self.actions.slice_mut(0..numbers) {
             let width = self.net.spec().head.width();
             for (row, random) in self.action_noise.iter_mut().enumerate().filter(|(row, _)| self.rows.active[*row]) {

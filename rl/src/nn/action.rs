@@ -27,6 +27,16 @@ pub enum ActionsMut<'a> {
     Continuous(&'a mut [f32]),
 }
 
+impl ActionsMut<'_> {
+    /// The same part once more.
+    pub fn reborrow(&mut self) -> ActionsMut<'_> {
+        match self {
+            Self::Discrete(choices) => ActionsMut::Discrete(choices),
+            Self::Continuous(values) => ActionsMut::Continuous(values),
+        }
+    }
+}
+
 impl ActionRows {
     /// How many numbers there are, `rows * width`.
     pub fn len(&self) -> usize {

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActionHead, ActionsMut, Activation, Mlp, Random, Workspace};
+use super::{
+    ActionHead, ActionsMut, Activation, Lstm, LstmState, LstmWorkspace, Mlp, PolicyOutputs, Random, Workspace,
+};
 use crate::env::Space;
 
 /// Gain of the policy's last layer: near 0, so that training starts from an almost uniform policy.
@@ -25,17 +27,23 @@ pub struct ActorCriticSpec {
     pub activation: Activation,
     /// Log standard deviation that a Gaussian head starts from.
     pub initial_log_std: f32,
+    /// Units of a memory that both networks see observations through; `None` for no memory.
+    #[serde(default)]
+    pub lstm_units: Option<usize>,
 }
 
 /// Separate networks for policy and value (Huang et al. 2022, core detail 13), with the action head.
 ///
-/// One flat parameter vector holds the policy network, the value network and the log standard deviations, in this
-/// order.
+/// With a memory, both networks see what it gives in place of the observations: see [`ActorCritic::remember`].
+///
+/// One flat parameter vector holds the policy network, the value network, the log standard deviations and the memory, in
+/// this order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActorCritic {
     spec: ActorCriticSpec,
     policy: Mlp,
     value: Mlp,
+    lstm: Option<Lstm>,
 }
 
 /// A named part of the parameters: one weight matrix, bias or the log standard deviations.
@@ -58,6 +66,7 @@ impl ActorCriticSpec {
             hidden: hidden.to_vec(),
             activation,
             initial_log_std: 0.0,
+            lstm_units: None,
         }
     }
 }
@@ -68,13 +77,14 @@ impl ActorCritic {
     /// # Panics
     /// If a width is 0.
     pub fn new(spec: ActorCriticSpec) -> Self {
+        let lstm = spec.lstm_units.map(|units| Lstm { inputs: spec.obs_dim, units });
         let widths = |outputs: usize| {
-            let ends = (std::iter::once(spec.obs_dim), std::iter::once(outputs));
+            let ends = (std::iter::once(spec.lstm_units.unwrap_or(spec.obs_dim)), std::iter::once(outputs));
             ends.0.chain(spec.hidden.iter().copied()).chain(ends.1).collect::<Vec<_>>()
         };
         let policy = Mlp::new(&widths(spec.head.outputs()), spec.activation);
         let value = Mlp::new(&widths(1), spec.activation);
-        Self { spec, policy, value }
+        Self { spec, policy, value, lstm }
     }
 
     /// New parameters: orthogonal with gain sqrt(2), 0.01 for the last layer of the policy and 1 of the value, zero
@@ -84,6 +94,10 @@ impl ActorCritic {
         self.policy.initialize(&mut parameters[self.policy_range()], POLICY_GAIN, random);
         self.value.initialize(&mut parameters[self.value_range()], VALUE_GAIN, random);
         parameters[self.log_std_range()].fill(self.spec.initial_log_std);
+        parameters[self.state_log_std_bias()].fill(self.spec.initial_log_std);
+        if let Some(lstm) = &self.lstm {
+            lstm.initialize(&mut parameters[self.lstm_range()], random);
+        }
         parameters
     }
 
@@ -109,7 +123,17 @@ impl ActorCritic {
 
     /// Length of the flat parameter vector.
     pub fn parameter_count(&self) -> usize {
-        self.log_std_range().end
+        self.lstm_range().end
+    }
+
+    /// The memory, if there is one.
+    pub fn lstm(&self) -> Option<&Lstm> {
+        self.lstm.as_ref()
+    }
+
+    /// Width of what both networks see: of observations, or of what the memory gives.
+    pub fn feature_dim(&self) -> usize {
+        self.policy.inputs()
     }
 
     /// Where the policy network's parameters lie.
@@ -127,6 +151,49 @@ impl ActorCritic {
     pub fn log_std_range(&self) -> Range<usize> {
         let start = self.value_range().end;
         start..start + self.spec.head.log_std_count()
+    }
+
+    /// Where the memory's parameters lie.
+    pub fn lstm_range(&self) -> Range<usize> {
+        let start = self.log_std_range().end;
+        start..start + self.lstm.as_ref().map_or(0, Lstm::parameter_count)
+    }
+
+    /// What the networks see of `obs` (`[steps, rows, obs_dim]`), `[steps, rows, feature_dim]`, given what is remembered
+    /// of each row in `state`, which becomes what is remembered then. Rows that `starts` (`[steps, rows]`) names begin
+    /// anew.
+    ///
+    /// # Panics
+    /// If there is no memory: then the networks see the observations.
+    pub fn remember<'w>(
+        &self,
+        parameters: &[f32],
+        seen: (&[f32], &[bool]),
+        state: &mut LstmState,
+        workspace: &'w mut LstmWorkspace,
+    ) -> &'w [f32] {
+        let lstm = self.lstm.as_ref().expect("asked of a policy with memory");
+        lstm.forward(&parameters[self.lstm_range()], seen, state, workspace)
+    }
+
+    /// Where the biases of those outputs lie that are log standard deviations, if any are.
+    fn state_log_std_bias(&self) -> Range<usize> {
+        let end = self.policy.parameter_count();
+        match &self.spec.head {
+            ActionHead::Diagonal(head) => end - (self.spec.head.outputs() - head.dims)..end,
+            _ => end..end,
+        }
+    }
+
+    /// What the policy says of each row of `obs` (`[rows, feature_dim]`), under `mask` (`[rows, outputs]`).
+    pub(crate) fn outputs<'w>(
+        &self,
+        parameters: &'w [f32],
+        (obs, mask): (&[f32], Option<&'w [bool]>),
+        workspace: &'w mut Workspace,
+    ) -> PolicyOutputs<'w> {
+        let values = self.policy.forward(&parameters[self.policy_range()], obs, workspace);
+        PolicyOutputs { values, log_std: &parameters[self.log_std_range()], mask }
     }
 
     /// All parts of the parameters, in their order.
@@ -151,30 +218,45 @@ impl ActorCritic {
         if !range.is_empty() {
             tensors.push(NamedTensor { name: "log_std".into(), shape: vec![range.len()], range });
         }
+        let start = self.lstm_range().start;
+        for (part, shape, range) in self.lstm.iter().flat_map(Lstm::tensors) {
+            tensors.push(NamedTensor {
+                name: format!("lstm.{part}"),
+                shape,
+                range: range.start + start..range.end + start,
+            });
+        }
         tensors
     }
 
-    /// Samples an action for each row of `obs` (`[rows, obs_dim]`) into `actions` (`[rows, width]`), and its
-    /// log-probability into `log_probs` (`[rows]`).
+    /// Samples an action for each row of `obs` (`[rows, feature_dim]`), among those that the mask (`[rows, outputs]`)
+    /// allows, into `actions` (`[rows, width]`), and its log-probability into `log_probs` (`[rows]`). Actions are as
+    /// they are kept: [`ActionHead::squash`] makes them those that are done.
     pub fn act(
         &self,
         parameters: &[f32],
-        obs: &[f32],
+        seen: (&[f32], Option<&[bool]>),
         (random, workspace): (&mut Random, &mut Workspace),
         actions: ActionsMut<'_>,
         log_probs: &mut [f32],
     ) {
-        let outputs = self.policy.forward(&parameters[self.policy_range()], obs, workspace);
-        self.spec.head.sample(outputs, &parameters[self.log_std_range()], random, actions, log_probs);
+        self.spec.head.sample(self.outputs(parameters, seen, workspace), random, actions, log_probs);
     }
 
-    /// Writes the most probable action for each row of `obs` (`[rows, obs_dim]`) to `actions` (`[rows, width]`).
-    pub fn act_greedily(&self, parameters: &[f32], obs: &[f32], workspace: &mut Workspace, actions: ActionsMut<'_>) {
-        let outputs = self.policy.forward(&parameters[self.policy_range()], obs, workspace);
-        self.spec.head.mode(outputs, actions);
+    /// Writes the most probable action for each row of `obs` (`[rows, feature_dim]`), among those that the mask
+    /// (`[rows, outputs]`) allows, to `actions` (`[rows, width]`), ready to be done.
+    pub fn act_greedily(
+        &self,
+        parameters: &[f32],
+        seen: (&[f32], Option<&[bool]>),
+        workspace: &mut Workspace,
+        mut actions: ActionsMut<'_>,
+    ) {
+        self.spec.head.mode(self.outputs(parameters, seen, workspace), actions.reborrow());
+        self.spec.head.squash(actions);
     }
 
-    /// Values of the states `obs` (`[rows, obs_dim]`), `[rows]`.
+    /// Values of the states `obs` (`[rows, feature_dim]`), `[rows]`.
     pub fn values<'w>(&self, parameters: &[f32], obs: &[f32], workspace: &'w mut Workspace) -> &'w [f32] {
         self.value.forward(&parameters[self.value_range()], obs, workspace)
     }
@@ -191,6 +273,7 @@ mod tests {
             hidden: vec![8, 8],
             activation: Activation::Tanh,
             initial_log_std: -0.5,
+            lstm_units: Some(5),
         };
         ActorCritic::new(spec)
     }
@@ -206,7 +289,8 @@ mod tests {
             at = tensor.range.end;
         }
         assert_eq!(at, model.parameter_count());
-        assert_eq!(tensors.last().map(|t| t.name.as_str()), Some("log_std"));
+        let names: Vec<&str> = tensors.iter().skip(12).map(|t| t.name.as_str()).collect();
+        assert_eq!(names, ["log_std", "lstm.input_weight", "lstm.hidden_weight", "lstm.bias"]);
     }
 
     #[test]
@@ -214,7 +298,8 @@ mod tests {
         let model = model(ActionHead::Categorical { choices: vec![4] });
         let parameters = model.initial_parameters(&mut Random::new(1, 0));
         let mut workspace = Workspace::default();
-        let logits = model.policy.forward(&parameters[model.policy_range()], &[0.5, -2.0, 1.0], &mut workspace);
+        let features = [0.5, -0.2, 0.9, 0.0, 0.3];
+        let logits = model.policy.forward(&parameters[model.policy_range()], &features, &mut workspace);
         assert!(logits.iter().all(|l| l.abs() < 0.1), "{logits:?}");
         let model = self::model(ActionHead::Gaussian { dims: 2 });
         let parameters = model.initial_parameters(&mut Random::new(1, 0));

@@ -39,6 +39,55 @@ pub fn sample(logits: &[f32], uniform: f32) -> (u32, f32) {
     (choice as u32, logits[choice] - max - ln(sum))
 }
 
+/// Log-probability that stands for a choice that is not allowed: finite, so that its product with the probability 0 is 0.
+const FORBIDDEN: f32 = -1e9;
+
+/// As [`log_softmax`], over those choices that `mask` (`[choices]`) allows, at least one of them; the others have the
+/// probability 0, and [`backward`] gives their logits no gradient.
+///
+/// Source: Huang & Ontañón 2022, "A Closer Look at Invalid Action Masking in Policy Gradient Algorithms".
+#[inline]
+pub fn log_softmax_masked(logits: &[f32], mask: &[bool], log_probs: &mut [f32], probs: &mut [f32]) -> f32 {
+    let allowed = || logits.iter().zip(mask).filter(|(_, allowed)| **allowed).map(|(logit, _)| *logit);
+    let max = allowed().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = allowed().map(|logit| exp(logit - max)).sum();
+    let (log_sum, share, mut entropy) = (max + ln(sum), 1.0 / sum, 0.0);
+    for (i, (log_p, p)) in log_probs.iter_mut().zip(probs).enumerate() {
+        (*log_p, *p) = if mask[i] { (logits[i] - log_sum, exp(logits[i] - max) * share) } else { (FORBIDDEN, 0.0) };
+        entropy -= *p * *log_p;
+    }
+    entropy
+}
+
+/// As [`sample`], among those choices that `mask` (`[choices]`) allows, at least one of them.
+#[inline]
+pub fn sample_masked(logits: &[f32], mask: &[bool], uniform: f32) -> (u32, f32) {
+    let allowed = || logits.iter().zip(mask).enumerate().filter(|(_, (_, allowed))| **allowed);
+    let max = allowed().fold(f32::NEG_INFINITY, |max, (_, (logit, _))| max.max(*logit));
+    let sum: f32 = allowed().map(|(_, (logit, _))| exp(logit - max)).sum();
+    let (mut left, mut choice) = (uniform * sum, 0);
+    for (i, (logit, _)) in allowed() {
+        left -= exp(logit - max);
+        // Where rounding leaves something over, the last one allowed is taken.
+        choice = i;
+        if left < 0.0 {
+            break;
+        }
+    }
+    (choice as u32, logits[choice] - max - ln(sum))
+}
+
+/// The most probable of those choices that `mask` (`[choices]`) allows; the first of equals.
+#[inline]
+pub fn mode_masked(logits: &[f32], mask: &[bool]) -> u32 {
+    let allowed = (0..logits.len()).filter(|i| mask[*i]);
+    let best = |best: Option<usize>, i: usize| match best {
+        Some(best) if logits[i] <= logits[best] => Some(best),
+        _ => Some(i),
+    };
+    allowed.fold(None, best).unwrap_or(0) as u32
+}
+
 /// The most probable choice; the first of equals.
 #[inline]
 pub fn mode(logits: &[f32]) -> u32 {
@@ -143,5 +192,46 @@ mod tests {
             let numeric = (at(h) - at(-h)) / (2.0 * h);
             assert!((gradient[i] - numeric).abs() < 5e-4, "logit {i}: {} against {numeric}", gradient[i]);
         }
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_never_drawn_and_the_rest_is_as_without_it() {
+        let mask = [false, true, true, false];
+        let (mut log_probs, mut probs) = ([0.0; 4], [0.0; 4]);
+        let entropy = log_softmax_masked(&LOGITS, &mask, &mut log_probs, &mut probs);
+        let (mut few_log_probs, mut few) = ([0.0; 2], [0.0; 2]);
+        let few_entropy = log_softmax(&LOGITS[1..3], &mut few_log_probs, &mut few);
+        assert!((entropy - few_entropy).abs() < 1e-6);
+        assert_eq!([probs[0], probs[3]], [0.0; 2]);
+        probs[1..3].iter().zip(few).for_each(|(p, few)| assert!((p - few).abs() < 1e-6));
+        for uniform in [0.0, 0.01, 0.5, 0.999_999_94] {
+            let (choice, log_prob) = sample_masked(&LOGITS, &mask, uniform);
+            assert!(mask[choice as usize] && (log_prob - log_probs[choice as usize]).abs() < 1e-5, "{uniform}");
+        }
+        assert_eq!(sample_masked(&LOGITS, &[false, false, false, true], 0.0).0, 3);
+        assert_eq!((mode_masked(&LOGITS, &mask), mode_masked(&LOGITS, &[true, true, false, false])), (2, 0));
+    }
+
+    #[test]
+    fn the_masked_gradient_equals_the_finite_difference() {
+        let (mask, choice, weights) = ([true, false, true, true], 2u32, [0.7, -0.4]);
+        let loss = |logits: &[f32]| {
+            let (mut log_probs, mut probs) = ([0.0; 4], [0.0; 4]);
+            let entropy = log_softmax_masked(logits, &mask, &mut log_probs, &mut probs);
+            weights[0] * log_probs[choice as usize] + weights[1] * entropy
+        };
+        let (mut log_probs, mut probs, mut gradient) = ([0.0; 4], [0.0; 4], [f32::NAN; 4]);
+        log_softmax_masked(&LOGITS, &mask, &mut log_probs, &mut probs);
+        backward((&log_probs, &probs), choice, weights, &mut gradient);
+        for i in 0..4 {
+            let at = |shift: f32| {
+                let mut logits = LOGITS;
+                logits[i] += shift;
+                loss(&logits)
+            };
+            let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
+            assert!((gradient[i] - numeric).abs() < 1e-3, "logit {i}: {} against {numeric}", gradient[i]);
+        }
+        assert_eq!(gradient[1], 0.0);
     }
 }

@@ -34,6 +34,8 @@ pub struct Workspace {
     outputs: Vec<Vec<f32>>,
     /// Gradient of the loss by the sums of each layer, `[rows, outputs]`.
     gradients: Vec<Vec<f32>>,
+    /// Gradient of the loss by the input, `[rows, inputs]`, where it was asked for.
+    input_gradient: Vec<f32>,
 }
 
 impl Mlp {
@@ -125,6 +127,16 @@ impl Mlp {
         }
     }
 
+    /// The gradient of the loss by the input, `[rows, inputs]`, after [`Mlp::backward`] with the same `parameters`.
+    pub fn input_gradient<'w>(&self, parameters: &[f32], workspace: &'w mut Workspace) -> &'w [f32] {
+        let (first, dy) = (&self.layers[0], &workspace.gradients[0]);
+        let rows = dy.len() / first.outputs;
+        workspace.input_gradient.resize(rows * first.inputs, 0.0);
+        let weights = &parameters[first.weights.clone()];
+        linalg::input_gradient(dy, weights, &mut workspace.input_gradient, first.shape(rows));
+        &workspace.input_gradient
+    }
+
     fn last(&self) -> &Layer {
         self.layers.last().expect("`new` demands a layer")
     }
@@ -210,6 +222,30 @@ mod tests {
     fn tanh_gradient_equals_the_finite_difference() {
         check_gradient(&[3, 8, 7, 2], Activation::Tanh);
         check_gradient(&[4, 1], Activation::Tanh);
+    }
+
+    #[test]
+    fn the_gradient_by_the_input_equals_the_finite_difference() {
+        let mlp = Mlp::new(&[3, 8, 2], Activation::Tanh);
+        let mut parameters = vec![0.0; mlp.parameter_count()];
+        mlp.initialize(&mut parameters, 1.0, &mut Random::new(4, 0));
+        let (input, weight) = (normals(5 * 3, 2), normals(5 * 2, 3));
+        let (mut workspace, mut gradient) = (Workspace::default(), vec![0.0; parameters.len()]);
+        mlp.forward(&parameters, &input, &mut workspace);
+        workspace.output_gradient().1.copy_from_slice(&weight);
+        mlp.backward(&parameters, &input, &mut workspace, &mut gradient);
+        for (i, analytic) in mlp.input_gradient(&parameters, &mut workspace).to_vec().into_iter().enumerate() {
+            let at = |shift: f32| {
+                let mut shifted = input.clone();
+                shifted[i] += shift;
+                loss(&mlp, &parameters, &shifted, &weight)
+            };
+            let numeric = (at(5e-3) - at(-5e-3)) / 1e-2;
+            assert!(
+                (analytic - numeric).abs() < 2e-3 * (1.0 + numeric.abs()),
+                "input {i}: {analytic} against {numeric}"
+            );
+        }
     }
 
     #[test]

@@ -1,17 +1,26 @@
 //! Experience laid out to learn from.
 
-use super::{PpoError, RolloutBatch, generalized_advantages};
-use crate::nn::{ActionRows, ActorCritic, gather};
+use super::RolloutBatch;
+use super::gae::advantages_of;
+use super::vtrace::Vtrace;
+use crate::nn::math::exp;
+use crate::nn::{ActionRows, ActorCritic, Evaluation, LstmState, LstmWorkspace, Workspace, gather};
+
+/// Rows that the policy network takes at a time where lag is corrected: few enough to stay in the cache.
+const CORRECTED_ROWS: usize = 256;
 
 /// Rows of experience, and minibatches of them; memory is reused from one to the next.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
     obs_dim: usize,
     action_width: usize,
+    choices: usize,
     /// `[rows, obs_dim]`.
     pub obs: Vec<f32>,
     /// `[rows, width]`.
     pub actions: ActionRows,
+    /// Which choices were allowed, `[rows, choices]`; empty where all were.
+    pub masks: Vec<bool>,
     /// Log-probabilities under the policy that acted, `[rows]`.
     pub log_probs: Vec<f32>,
     /// Values under the parameters that acted, `[rows]`.
@@ -20,6 +29,33 @@ pub(super) struct Batch {
     pub advantages: Vec<f32>,
     /// Advantage plus value: the target of the value network, `[rows]`.
     pub returns: Vec<f32>,
+    /// Where an episode began, `[rows]`, and the rollouts' environments as sequences; empty for a policy without memory.
+    pub starts: Vec<bool>,
+    sequences: Vec<Sequence>,
+    /// What was remembered at the beginning of each sequence, `[sequences, units]`.
+    pub memory: LstmState,
+    /// Scaled rewards of the rollout that is laid out.
+    rewards: Vec<f32>,
+}
+
+/// The rows of one environment: `first`, and then each `stride` further.
+#[derive(Clone, Copy, Debug)]
+struct Sequence {
+    first: u32,
+    stride: u32,
+}
+
+/// How experience is laid out.
+pub(super) struct Assembly<'a> {
+    pub model: &'a ActorCritic,
+    pub parameters: &'a [f32],
+    /// Updates made: experience of this version is of the present policy.
+    pub version: u64,
+    /// Whether experience of older versions is corrected by V-trace.
+    pub corrects_lag: bool,
+    pub vtrace: Vtrace,
+    /// What rewards are multiplied by, and held within.
+    pub reward_scaling: Option<[f32; 2]>,
 }
 
 impl Batch {
@@ -28,12 +64,18 @@ impl Batch {
         Self {
             obs_dim: model.spec().obs_dim,
             action_width: model.head().width(),
+            choices: model.head().outputs(),
             obs: Vec::new(),
             actions: model.head().actions(0),
+            masks: Vec::new(),
             log_probs: Vec::new(),
             values: Vec::new(),
             advantages: Vec::new(),
             returns: Vec::new(),
+            starts: Vec::new(),
+            sequences: Vec::new(),
+            memory: LstmState::default(),
+            rewards: Vec::new(),
         }
     }
 
@@ -42,29 +84,80 @@ impl Batch {
         self.log_probs.len()
     }
 
-    /// Becomes all rows of `rollouts`, one collector's after the other's, with their advantages.
-    ///
-    /// # Errors
-    /// [`PpoError::Mismatch`] if one doesn't fit the model.
-    pub fn assemble(
-        &mut self,
-        rollouts: &[RolloutBatch],
-        model: &ActorCritic,
-        [gamma, lambda]: [f32; 2],
-    ) -> Result<(), PpoError> {
-        rollouts.iter().try_for_each(|rollout| rollout.check(model))?;
+    /// Becomes all rows of `rollouts`, which fit the model, one collector's after the other's, with their advantages.
+    pub fn assemble(&mut self, rollouts: &[RolloutBatch], how: &Assembly<'_>) {
         self.clear();
+        let is_masked = rollouts.iter().any(|rollout| !rollout.masks.is_empty());
         for rollout in rollouts {
             let start = self.rows();
             self.obs.extend_from_slice(&rollout.obs);
             assert!(self.actions.append(&rollout.actions), "`check` compared the kinds");
+            self.masks.extend_from_slice(&rollout.masks);
             self.log_probs.extend_from_slice(&rollout.log_probs);
+            if is_masked {
+                // One collector's environments may have masks where another's have none.
+                self.masks.resize(self.rows() * self.choices, true);
+            }
             self.values.extend_from_slice(&rollout.values);
+            self.lay_out_sequences(rollout, start);
             self.advantages.resize(self.rows(), 0.0);
-            generalized_advantages(rollout, gamma, lambda, &mut self.advantages[start..]);
+            self.returns.resize(self.rows(), 0.0);
+            self.estimate(rollout, start, how);
         }
-        self.returns.extend(self.advantages.iter().zip(&self.values).map(|(a, v)| a + v));
-        Ok(())
+    }
+
+    /// Notes which rows of `rollout`, whose first is `start`, follow each other, for a policy with memory.
+    fn lay_out_sequences(&mut self, rollout: &RolloutBatch, start: usize) {
+        let Some(memory) = &rollout.memory else { return };
+        self.starts.extend(rollout.starts());
+        self.memory.extend(memory);
+        let sequence = |env: usize| Sequence { first: (start + env) as u32, stride: rollout.envs as u32 };
+        self.sequences.extend((0..rollout.envs).map(sequence));
+    }
+
+    /// What is shuffled and drawn: sequences for a policy with memory, else rows.
+    pub fn unit_count(&self) -> usize {
+        if self.sequences.is_empty() { self.rows() } else { self.sequences.len() }
+    }
+
+    /// Becomes the sequences of `from` that `indices` name, or its rows where it has no sequences. Sequences lie side by
+    /// side, steps first (Huang et al. 2022, LSTM detail 4).
+    pub fn gather_units(&mut self, from: &Batch, indices: &[u32], rows: &mut Vec<u32>) {
+        if from.sequences.is_empty() {
+            return self.gather(from, indices);
+        }
+        let (steps, units) = (from.rows() / from.sequences.len(), from.memory.hidden.len() / from.sequences.len());
+        rows.clear();
+        for step in 0..steps as u32 {
+            let at = |index: &u32| from.sequences[*index as usize];
+            rows.extend(indices.iter().map(at).map(|sequence| sequence.first + step * sequence.stride));
+        }
+        self.gather(from, rows);
+        gather(&mut self.starts, &from.starts, rows, 1);
+        gather(&mut self.memory.hidden, &from.memory.hidden, indices, units);
+        gather(&mut self.memory.cell, &from.memory.cell, indices, units);
+    }
+
+    /// Advantages and returns of `rollout`, whose rows are those from `start` on.
+    fn estimate(&mut self, rollout: &RolloutBatch, start: usize, how: &Assembly<'_>) {
+        let rewards = match how.reward_scaling {
+            None => rollout.rewards.as_slice(),
+            Some([scale, clip]) => {
+                self.rewards.clear();
+                self.rewards.extend(rollout.rewards.iter().map(|r| (r * scale).clamp(-clip, clip)));
+                &self.rewards
+            }
+        };
+        let (advantages, returns) = (&mut self.advantages[start..], &mut self.returns[start..]);
+        if rollout.policy_version == how.version || !how.corrects_lag {
+            advantages_of(rollout, rewards, [how.vtrace.gamma, how.vtrace.lambda], advantages);
+            returns.iter_mut().zip(advantages.iter().zip(&rollout.values)).for_each(|(r, (a, v))| *r = a + v);
+        } else {
+            // From here on the present policy counts as the old one: ratios of the surrogate are to it.
+            let log_probs = &mut self.log_probs[start..];
+            let ratios = present_log_probs(rollout, how, log_probs);
+            how.vtrace.estimate(rollout, (rewards, &ratios), (advantages, returns));
+        }
     }
 
     /// Becomes the rows of `from` that `indices` name.
@@ -72,6 +165,9 @@ impl Batch {
         self.clear();
         gather(&mut self.obs, &from.obs, indices, self.obs_dim);
         self.actions.extend_gathered(&from.actions, indices, self.action_width);
+        if !from.masks.is_empty() {
+            gather(&mut self.masks, &from.masks, indices, self.choices);
+        }
         gather(&mut self.log_probs, &from.log_probs, indices, 1);
         gather(&mut self.values, &from.values, indices, 1);
         gather(&mut self.advantages, &from.advantages, indices, 1);
@@ -88,12 +184,49 @@ impl Batch {
         self.advantages.iter_mut().for_each(|a| *a = (*a - mean) * scale);
     }
 
+    /// Which choices were allowed, where not all always were.
+    pub fn mask(&self) -> Option<&[bool]> {
+        (!self.masks.is_empty()).then_some(self.masks.as_slice())
+    }
+
     fn clear(&mut self) {
         self.actions.clear();
+        self.masks.clear();
+        self.starts.clear();
+        self.sequences.clear();
+        self.memory.hidden.clear();
+        self.memory.cell.clear();
         for column in [&mut self.obs, &mut self.log_probs, &mut self.values, &mut self.advantages, &mut self.returns] {
             column.clear();
         }
     }
+}
+
+/// Replaces `log_probs` of the policy that acted by those of the present one; returns their ratios. All `[rows]`.
+fn present_log_probs(rollout: &RolloutBatch, how: &Assembly<'_>, log_probs: &mut [f32]) -> Vec<f32> {
+    let (model, mut workspace, mut evaluation) = (how.model, Workspace::default(), Evaluation::default());
+    let mut ratios = Vec::with_capacity(rollout.rows());
+    let [dim, width, choices] = [model.feature_dim(), model.head().width(), model.head().outputs()];
+    let mut remembered = LstmWorkspace::default();
+    let features = match &rollout.memory {
+        Some(memory) => {
+            let seen = (rollout.obs.as_slice(), rollout.starts());
+            model.remember(how.parameters, (seen.0, &seen.1), &mut memory.clone(), &mut remembered)
+        }
+        None => &rollout.obs,
+    };
+    for start in (0..rollout.rows()).step_by(CORRECTED_ROWS) {
+        let rows = start..(start + CORRECTED_ROWS).min(rollout.rows());
+        let part = |width: usize| rows.start * width..rows.end * width;
+        let mask = (!rollout.masks.is_empty()).then(|| &rollout.masks[part(choices)]);
+        let outputs = model.outputs(how.parameters, (&features[part(dim)], mask), &mut workspace);
+        model.head().evaluate(outputs, rollout.actions.slice(part(width)), &mut evaluation);
+        for (present, acting) in evaluation.log_probs.iter().zip(&mut log_probs[rows]) {
+            ratios.push(exp(present - *acting));
+            *acting = *present;
+        }
+    }
+    ratios
 }
 
 #[cfg(test)]
@@ -108,6 +241,7 @@ mod tests {
             hidden: vec![],
             activation: Activation::Tanh,
             initial_log_std: 0.0,
+            lstm_units: None,
         };
         let mut batch = Batch::new(&ActorCritic::new(spec));
         let count = advantages.len();

@@ -5,17 +5,18 @@
 //! else as JSON in the metadata. Weights are `[inputs, outputs]`, the transpose of PyTorch's.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PpoConfig, PpoError, PpoLearner};
+use super::{PolicySnapshot, PpoConfig, PpoError, PpoLearner, SeenStats};
 use crate::nn::{ActorCritic, ActorCriticSpec, Adam, Random};
 use crate::state_file::{self, ADAM_VECTORS, Kind, StateFile};
 
 const KIND: Kind = Kind { name: "rayline-ppo", version: 1 };
 
 /// Everything that a learner needs to continue as if it had never stopped.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     state: State,
     parameters: Vec<f32>,
@@ -32,6 +33,8 @@ struct State {
     updates: u64,
     env_steps: u64,
     adam_steps: u64,
+    #[serde(default)]
+    seen: SeenStats,
 }
 
 impl Checkpoint {
@@ -59,7 +62,15 @@ impl Checkpoint {
         let file = StateFile::open(path, &bytes, KIND)?;
         let state: State = file.state()?;
         let model = &state.model;
-        file.check_widths([model.obs_dim, model.head.outputs()].into_iter().chain(model.hidden.iter().copied()))?;
+        file.check_widths(
+            [model.obs_dim, model.head.outputs()]
+                .into_iter()
+                .chain(model.lstm_units)
+                .chain(model.hidden.iter().copied()),
+        )?;
+        if state.seen.check(model.obs_dim).is_err() {
+            return Err(file.invalid("its statistics don't fit its networks".into()).into());
+        }
         let layout = ActorCritic::new(model.clone()).tensors();
         let [parameters, first_moments, second_moments] = file.vectors(ADAM_VECTORS, &layout)?;
         Ok(Self { state, parameters, first_moments, second_moments })
@@ -86,6 +97,12 @@ impl Checkpoint {
         &self.parameters
     }
 
+    /// The policy, with the scaling of observations as it was.
+    pub fn snapshot(&self) -> PolicySnapshot {
+        let scaling = self.state.seen.obs_scaling(self.state.config.obs_clip).map(Arc::new);
+        PolicySnapshot { version: self.state.updates, parameters: self.parameters.as_slice().into(), scaling }
+    }
+
     /// Updates made before it was taken.
     pub fn updates(&self) -> u64 {
         self.state.updates
@@ -107,6 +124,7 @@ impl PpoLearner {
             updates: self.updates,
             env_steps: self.env_steps,
             adam_steps: self.adam.steps,
+            seen: self.seen.clone(),
         };
         Checkpoint {
             state,
@@ -126,7 +144,7 @@ impl PpoLearner {
         let mut adam = Adam::new(parameters.len());
         (adam.first, adam.second, adam.steps) = (first_moments, second_moments, state.adam_steps);
         let model = ActorCritic::new(state.model);
-        let counters = [state.updates, state.env_steps];
+        let counters = ([state.updates, state.env_steps], state.seen);
         Ok(Self::from_parts(state.config, model, (parameters, adam), state.random, counters))
     }
 }

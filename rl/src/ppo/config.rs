@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PpoError, Schedule};
 use crate::env::Space;
-use crate::nn::{Activation, ActorCriticSpec};
+use crate::nn::{ActionHead, Activation, ActorCriticSpec, StdSource};
 
 /// All settings of PPO. Unnamed fields of a deserialised one are those of [`PpoConfig::cleanrl`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,10 +44,33 @@ pub struct PpoConfig {
     pub target_kl: Option<f32>,
     /// Shift and scale the advantages of each minibatch to mean 0 and standard deviation 1.
     pub normalize_advantage: bool,
+    /// Shift and scale observations to mean 0 and standard deviation 1 by running statistics.
+    pub normalize_obs: bool,
+    /// Bound of scaled observations on either side.
+    pub obs_clip: f32,
+    /// Divide rewards by the running deviation of the discounted return.
+    pub normalize_reward: bool,
+    /// Bound of scaled rewards on either side.
+    pub reward_clip: f32,
+    /// Updates that the learner may be ahead of the policy that gathered what it learns from. 0: it waits for each round,
+    /// and simulators wait for it. From 1 on they gather while it learns, and V-trace corrects for the lag.
+    pub max_lag: u64,
+    /// Bound of the ratio of the present to the acting policy that weighs a step's own error in V-trace.
+    pub rho_clip: f32,
+    /// Bound of the ratio that weighs the errors of later steps in V-trace.
+    pub trace_clip: f32,
+    /// Units of a memory (LSTM) that both networks see observations through; `None` for no memory. With one, minibatches are
+    /// of whole sequences: each has the rows of some environments at all steps.
+    pub lstm_units: Option<usize>,
     /// Widths of the hidden layers, the same for policy and value.
     pub hidden: Vec<usize>,
     /// Nonlinearity of the hidden layers.
     pub activation: Activation,
+    /// Where the standard deviations of a Gaussian policy come from.
+    pub std: StdSource,
+    /// Squashes the actions of a Gaussian policy into their bounds, which must be finite, by `tanh`; else the environment
+    /// clips them.
+    pub squash: bool,
     /// Log standard deviation that a Gaussian policy starts from.
     pub initial_log_std: f32,
     /// Threads of an update: with 2, policy and value are differentiated side by side (in rayon's pool) where
@@ -90,7 +113,8 @@ impl PpoConfig {
     /// The networks for these spaces.
     pub fn model_spec(&self, observation: &Space, action: &Space) -> ActorCriticSpec {
         let spec = ActorCriticSpec::for_spaces(observation, action, &self.hidden, self.activation);
-        ActorCriticSpec { initial_log_std: self.initial_log_std, ..spec }
+        let head = ActionHead::for_policy(action, self.std, self.squash);
+        ActorCriticSpec { head, initial_log_std: self.initial_log_std, lstm_units: self.lstm_units, ..spec }
     }
 
     /// Checks every setting.
@@ -119,9 +143,18 @@ impl PpoConfig {
             Minibatches::Rows(n) => (n > 0 && n <= rows, format!("{n} (rows)")),
         };
         let why = "a batch of n_envs * n_steps rows can't be split so";
-        check(fits, "minibatches", shown, (why, "choose a number from 1 to n_envs * n_steps"))?;
+        check(fits, "minibatches", &shown, (why, "choose a number from 1 to n_envs * n_steps"))?;
         let (threads, why) = (self.learner_threads, "the two networks are what is shared out");
         check((1..=2).contains(&threads), "learner_threads", threads, (why, "set it to 1 or 2"))?;
+        let fits = match (self.lstm_units, self.minibatches) {
+            (Some(_), Minibatches::Count(n)) => n <= self.n_envs,
+            (Some(_), Minibatches::Rows(n)) => n >= self.n_steps,
+            (None, _) => true,
+        };
+        let why = "with lstm_units, minibatches are of whole sequences, one for each environment";
+        check(fits, "minibatches", shown, (why, "take no more minibatches than n_envs, of at least n_steps rows"))?;
+        let (units, why) = (self.lstm_units.unwrap_or(1), "a memory needs units");
+        check(units > 0, "lstm_units", units, (why, "leave it out for no memory"))?;
         let widths = self.hidden.iter().all(|w| *w > 0);
         check(widths, "hidden", format!("{:?}", self.hidden), ("a layer needs units", "leave out layers of width 0"))
     }
@@ -153,6 +186,10 @@ impl PpoConfig {
             ("clip", Some(self.clip.start()), "set it above 0; 0.1 to 0.3 are usual"),
             ("value_clip", self.value_clip.map(Schedule::start), "set it above 0, or leave it out"),
             ("max_grad_norm", self.max_grad_norm, "set it above 0 (0.5 is usual), or leave it out"),
+            ("obs_clip", Some(self.obs_clip), "set it above 0; 10 is usual"),
+            ("reward_clip", Some(self.reward_clip), "set it above 0; 10 is usual"),
+            ("rho_clip", Some(self.rho_clip), "set it above 0; 1 is usual"),
+            ("trace_clip", Some(self.trace_clip), "set it above 0; 1 is usual"),
             ("target_kl", self.target_kl, "set it above 0 (0.01 to 0.05 are usual), or leave it out"),
         ];
         for (field, value, remedy) in bounds {
@@ -203,6 +240,11 @@ mod tests {
         assert!(message(|c| c.gae_lambda = f32::NAN).starts_with("gae_lambda is NaN"));
         assert!(message(|c| c.clip = Schedule::Constant(0.0)).starts_with("clip is 0"));
         assert!(message(|c| c.target_kl = Some(-1.0)).starts_with("target_kl is -1"));
+        assert!(message(|c| c.lstm_units = Some(0)).starts_with("lstm_units is 0"));
+        let many = |c: &mut PpoConfig| (c.lstm_units, c.minibatches) = (Some(8), Minibatches::Count(5));
+        assert!(message(many).starts_with("minibatches is 5 (count), but with lstm_units"));
+        assert!(message(|c| c.reward_clip = 0.0).starts_with("reward_clip is 0"));
+        assert!(message(|c| c.rho_clip = f32::NAN).starts_with("rho_clip is NaN"));
         assert!(message(|c| c.hidden = vec![64, 0]).starts_with("hidden is [64, 0]"));
         assert!(message(|c| c.learner_threads = 3).starts_with("learner_threads is 3"));
         assert!(message(|c| c.total_steps = 0).starts_with("total_steps is 0"));

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::collective::CollectiveError;
 use crate::env::EnvError;
 use crate::state_file::CheckpointError;
 
@@ -31,6 +32,14 @@ pub enum PpoError {
         /// What there is.
         found: String,
     },
+    /// Experience of a policy that is too old.
+    #[error("a rollout is {lag} updates old, but max_lag is {max_lag}: gather it with a later policy")]
+    Stale {
+        /// Updates made since that policy.
+        lag: u64,
+        /// The bound in the settings.
+        max_lag: u64,
+    },
     /// A loss or gradient stopped being a finite number. The parameters are those of before the failed minibatch.
     #[error(
         "{what} is {value} in update {update}, epoch {epoch}, minibatch {minibatch} (after {env_steps} environment \
@@ -56,6 +65,18 @@ pub enum PpoError {
     /// A simulator failed; the source says how.
     #[error(transparent)]
     Simulator(#[from] rayline::Error),
+    /// One of several learners failed, and with it the update; the parameters of the first are those of the last step.
+    /// The next update begins with copies of it in the places of all others.
+    #[error("learner {rank} failed")]
+    Learner {
+        /// Which one; 0 is that of the driver.
+        rank: usize,
+        /// Why.
+        source: rayline::Error,
+    },
+    /// The group that joins the gradients of several learners failed.
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
     /// A checkpoint can't be read or written.
     #[error("checkpoint {}: {action} failed", path.display())]
     CheckpointIo {

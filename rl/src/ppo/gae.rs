@@ -14,6 +14,11 @@ use crate::nn::math::vectorized;
 /// # Panics
 /// If an array is not `[steps, envs]`.
 pub fn generalized_advantages(batch: &RolloutBatch, gamma: f32, lambda: f32, advantages: &mut [f32]) {
+    advantages_of(batch, &batch.rewards, [gamma, lambda], advantages);
+}
+
+/// The same with other rewards than those of the batch, `[steps, envs]`.
+pub(super) fn advantages_of(batch: &RolloutBatch, rewards: &[f32], [gamma, lambda]: [f32; 2], advantages: &mut [f32]) {
     assert_eq!(advantages.len(), batch.rows(), "advantages must be [steps, envs]");
     vectorized(|| {
         for step in (0..batch.steps).rev() {
@@ -21,7 +26,7 @@ pub fn generalized_advantages(batch: &RolloutBatch, gamma: f32, lambda: f32, adv
             let (before, after) = advantages.split_at_mut(now.end);
             let later = after.get(..batch.envs).unwrap_or(&[]);
             let (ended, truncated) = (&batch.terminated[now.clone()], &batch.truncated[now.clone()]);
-            let (rewards, values) = (&batch.rewards[now.clone()], &batch.values[now.clone()]);
+            let (rewards, values) = (&rewards[now.clone()], &batch.values[now.clone()]);
             let (next_values, out) = (&batch.next_values[now.clone()], &mut before[now]);
             for env in 0..out.len() {
                 let delta = rewards[env] + gamma * next_values[env] - values[env];
@@ -61,6 +66,7 @@ mod tests {
             policy_version: 0,
             obs: vec![],
             actions: ActionRows::Discrete(vec![]),
+            masks: vec![],
             log_probs: vec![],
             next_values: next_values.collect(),
             rewards,
@@ -68,6 +74,8 @@ mod tests {
             terminated,
             truncated,
             episodes: vec![],
+            seen: Default::default(),
+            memory: None,
         }
     }
 

@@ -26,6 +26,23 @@ pub(super) struct Losses {
     pub entropy: f32,
 }
 
+impl Losses {
+    /// How many numbers write the losses.
+    pub const NUMBERS: usize = 6;
+
+    /// The losses as numbers, to be joined with those of other learners.
+    pub fn numbers(self) -> [f32; Self::NUMBERS] {
+        let Surrogate { loss, approx_kl, old_approx_kl, clip_fraction } = self.surrogate;
+        [loss, approx_kl, old_approx_kl, clip_fraction, self.value, self.entropy]
+    }
+
+    /// The reverse.
+    pub fn from_numbers(numbers: [f32; Self::NUMBERS]) -> Self {
+        let [loss, approx_kl, old_approx_kl, clip_fraction, value, entropy] = numbers;
+        Self { surrogate: Surrogate { loss, approx_kl, old_approx_kl, clip_fraction }, value, entropy }
+    }
+}
+
 /// `mean(max(-A r, -A clamp(r, 1 - clip, 1 + clip)))` with `r = exp(log_prob - old_log_prob)`; writes its gradient by
 /// the log-probabilities to `gradient`. All slices `[rows]`.
 ///

@@ -1,7 +1,7 @@
 //! Settings that are known to work.
 
 use super::{Minibatches, PpoConfig, Schedule};
-use crate::nn::Activation;
+use crate::nn::{Activation, StdSource};
 
 impl PpoConfig {
     /// CleanRL's `ppo.py`: 4 environments of 128 steps, for tasks like CartPole. Made to be compared with others.
@@ -23,8 +23,18 @@ impl PpoConfig {
             max_grad_norm: Some(0.5),
             target_kl: None,
             normalize_advantage: true,
+            normalize_obs: false,
+            obs_clip: 10.0,
+            normalize_reward: false,
+            reward_clip: 10.0,
+            max_lag: 0,
+            rho_clip: 1.0,
+            trace_clip: 1.0,
+            lstm_units: None,
             hidden: vec![64, 64],
             activation: Activation::Tanh,
+            std: StdSource::Parameter,
+            squash: false,
             initial_log_std: 0.0,
             learner_threads: 2,
         }

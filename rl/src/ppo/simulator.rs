@@ -25,8 +25,7 @@ impl Simulator {
     /// [`PpoError::Env`] for an unknown environment; as [`Collector::new`].
     pub fn new(env: String, envs: usize, config: &PpoConfig, seed: CollectorSeed) -> Result<Self, PpoError> {
         let envs = make_vec(&env, envs)?;
-        let spec = config.model_spec(envs.observation_space(), envs.action_space());
-        Ok(Self { collector: Mutex::new(Collector::new(spec, envs, config.n_steps, seed)?) })
+        Ok(Self { collector: Mutex::new(Collector::from_config(config, envs, seed)?) })
     }
 
     /// The next steps of all its environments, with `policy`.

@@ -35,6 +35,9 @@ pub struct UpdateStats {
     pub minibatches: usize,
     /// Environment steps in the batch.
     pub rows: usize,
+    /// Updates made between the oldest policy that gathered part of the batch and this update: 0 where rollouts and
+    /// learning take turns.
+    pub lag: u64,
 }
 
 /// Sums of what the minibatches of one update said, of which [`UpdateStats`] are the means.

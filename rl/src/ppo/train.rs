@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Collector, CollectorSeed, EpisodeWindow, PpoConfig, PpoError, PpoLearner, UpdateStats};
+use super::{Collector, CollectorSeed, EpisodeWindow, PolicyEvaluation, PpoConfig, PpoError, PpoLearner, UpdateStats};
 use crate::env::VecEnv;
 
 /// How far training is, told after each update.
@@ -14,6 +14,8 @@ pub struct Progress<'a> {
     pub episodes: &'a EpisodeWindow,
     /// What the update did.
     pub stats: &'a UpdateStats,
+    /// The evaluation that has come in since the last update, if any: of an earlier policy than that of now.
+    pub evaluation: Option<&'a PolicyEvaluation>,
     /// The learner, for snapshots and checkpoints.
     pub learner: &'a PpoLearner,
 }
@@ -42,16 +44,16 @@ pub fn train(
         return Err(PpoError::Config { field: "n_envs", value: config.n_envs.to_string(), why, remedy });
     }
     let spec = config.model_spec(envs.observation_space(), envs.action_space());
-    let mut learner = PpoLearner::new(config.clone(), spec.clone())?;
+    let mut learner = PpoLearner::new(config.clone(), spec)?;
     let seed = CollectorSeed { seed: config.seed, index: 0, first_env: 0 };
-    let mut collector = Collector::new(spec, envs, config.n_steps, seed)?;
+    let mut collector = Collector::from_config(config, envs, seed)?;
     let mut episodes = EpisodeWindow::new(100);
     while learner.env_steps() < config.total_steps {
         let batch = collector.collect(&learner.snapshot())?;
         episodes.extend(&batch.episodes);
         let stats = learner.update(std::slice::from_ref(&batch))?;
         let env_steps = learner.env_steps();
-        let progress = Progress { env_steps, episodes: &episodes, stats: &stats, learner: &learner };
+        let progress = Progress { env_steps, episodes: &episodes, stats: &stats, evaluation: None, learner: &learner };
         if on_update(progress).is_break() {
             break;
         }

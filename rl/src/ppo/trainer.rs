@@ -4,15 +4,20 @@ use std::ops::ControlFlow;
 
 use rayline::put;
 
+use super::evaluation::Evaluations;
+use super::learners::Learners;
+use super::pipeline::Pipeline;
 use super::{
-    Checkpoint, CollectorSeed, EpisodeWindow, PpoConfig, PpoError, PpoLearner, Progress, RolloutBatch, Simulator,
-    SimulatorRef, UpdateStats,
+    Callback, Checkpoint, CollectorSeed, EpisodeWindow, EvaluationPlan, PolicyEvaluation, PpoConfig, PpoError,
+    PpoLearner, Progress, ReplicaRef, Simulator, UpdateStats,
 };
 use crate::env::make_vec;
 
-/// A learner and its simulators. Synchronous: all batches of a round are of the policy of its begin.
+/// A learner and its simulators. All batches of a round are of the policy of its begin; with [`PpoConfig::max_lag`] from 1
+/// on, simulators gather while the learner learns, and it is told how old what it learned from was
+/// ([`UpdateStats::lag`]).
 ///
-/// The same seed and the same number of simulators give the same run, bit for bit.
+/// The same seed and the same number of simulators give the same run, bit for bit, either way.
 ///
 /// ```
 /// use rayline_rl::ppo::{PpoConfig, Trainer};
@@ -26,9 +31,13 @@ use crate::env::make_vec;
 /// # Ok::<(), rayline_rl::ppo::PpoError>(())
 /// ```
 pub struct Trainer {
+    env: String,
     learner: PpoLearner,
-    simulators: Vec<SimulatorRef>,
+    pipeline: Pipeline,
     episodes: EpisodeWindow,
+    evaluations: Option<Evaluations>,
+    /// Those that step together with `learner`, if any.
+    learners: Option<Learners>,
 }
 
 impl Trainer {
@@ -72,7 +81,53 @@ impl Trainer {
             first_env += envs as u64;
             Simulator::remote(env.to_owned(), envs, &shared, seed)
         });
-        Ok(Self { simulators: simulators.collect(), learner, episodes: EpisodeWindow::new(100) })
+        let pipeline = Pipeline::new(simulators.collect(), config.max_lag);
+        let (env, episodes) = (env.to_owned(), EpisodeWindow::new(100));
+        Ok(Self { env, pipeline, learner, episodes, evaluations: None, learners: None })
+    }
+
+    /// Learns with `learners` learners, each on a share of each batch: this one and actors beside it, which step against the
+    /// mean of their gradients and so have the same parameters always. One that dies fails the update; with the next one, all
+    /// go on as copies of the first. Minibatches are those of the settings, in equal
+    /// shares; advantages are normalised within a share.
+    ///
+    /// # Errors
+    /// [`PpoError::Config`] unless the simulators have equal numbers of environments and can be dealt out to the learners.
+    pub fn with_learners(mut self, learners: usize) -> Result<Self, PpoError> {
+        let (rollouts, envs) = (self.pipeline.rollouts_per_update(), self.learner.config().n_envs);
+        let is_even = envs.is_multiple_of(self.pipeline.simulator_count()) && learners > 0;
+        if !is_even || !rollouts.is_multiple_of(learners) {
+            let (why, remedy) = (
+                "each learner needs as many rows as the others",
+                "take a number that divides the rollouts of an update, from simulators with equal numbers of environments",
+            );
+            return Err(PpoError::Config { field: "learners", value: learners.to_string(), why, remedy });
+        }
+        self.learners = if learners > 1 { Some(Learners::new(learners, &self.learner)?) } else { None };
+        Ok(self)
+    }
+
+    /// The learners besides the first.
+    pub fn replicas(&self) -> &[ReplicaRef] {
+        self.learners.as_ref().map_or(&[], Learners::replicas)
+    }
+
+    /// Parameters of all learners besides the first.
+    ///
+    /// # Errors
+    /// [`PpoError::Learner`] if one is dead.
+    pub fn replica_parameters(&self) -> Result<Vec<Vec<f32>>, PpoError> {
+        self.learners.as_ref().map_or(Ok(Vec::new()), Learners::parameters)
+    }
+
+    /// Has snapshots played without exploration by an actor, beside training, which never waits for it. What comes in is
+    /// told by [`Progress::evaluation`]; training is the same with or without.
+    ///
+    /// # Errors
+    /// [`PpoError::Config`] for a plan that can't work.
+    pub fn with_evaluation(mut self, plan: EvaluationPlan) -> Result<Self, PpoError> {
+        self.evaluations = Some(Evaluations::new(&self.env, plan)?);
+        Ok(self)
     }
 
     /// One round: all simulators collect, then the learner learns.
@@ -80,11 +135,14 @@ impl Trainer {
     /// # Errors
     /// [`PpoError::Simulator`] where a simulator failed, as [`PpoLearner::update`].
     pub fn step(&mut self) -> Result<UpdateStats, PpoError> {
-        let batches = self.collect()?;
+        let batches = self.pipeline.next(self.learner.snapshot())?;
         for batch in &batches {
             self.episodes.extend(&batch.episodes);
         }
-        self.learner.update(&batches)
+        match &mut self.learners {
+            None => self.learner.update(&batches),
+            Some(learners) => learners.update(&mut self.learner, batches),
+        }
     }
 
     /// Steps until the steps of the settings are done, or `on_update` breaks.
@@ -92,14 +150,33 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub fn run(&mut self, mut on_update: impl FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<(), PpoError> {
-        while !self.is_done() {
-            let stats = self.step()?;
-            let (env_steps, learner, episodes) = (self.learner.env_steps(), &self.learner, &self.episodes);
-            if on_update(Progress { env_steps, episodes, stats: &stats, learner }).is_break() {
-                break;
+        self.advance(|progress| Ok(on_update(progress)))
+    }
+
+    /// Steps until the steps of the settings are done, or one of `callbacks` breaks.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`], and what a callback fails with.
+    pub fn run_with(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<(), PpoError> {
+        self.advance(|progress| {
+            let mut flow = ControlFlow::Continue(());
+            for callback in callbacks.iter_mut() {
+                if callback.on_update(&progress)?.is_break() {
+                    flow = ControlFlow::Break(());
+                }
             }
-        }
-        Ok(())
+            Ok(flow)
+        })
+    }
+
+    /// Waits for the evaluation under way, if any.
+    pub fn finish_evaluation(&mut self) -> Option<PolicyEvaluation> {
+        self.evaluations.as_mut().and_then(Evaluations::finish)
+    }
+
+    /// Evaluations that were due while the last one was still under way, and so were not made.
+    pub fn evaluations_passed_over(&self) -> u64 {
+        self.evaluations.as_ref().map_or(0, Evaluations::passed_over)
     }
 
     /// Whether all steps of the settings are done.
@@ -117,9 +194,19 @@ impl Trainer {
         &self.episodes
     }
 
-    fn collect(&self) -> Result<Vec<RolloutBatch>, PpoError> {
-        let policy = put(self.learner.snapshot());
-        let batches: Vec<_> = self.simulators.iter().map(|simulator| simulator.collect(&policy)).collect();
-        batches.into_iter().map(|batch| Ok(batch.take()?)).collect()
+    fn advance(
+        &mut self,
+        mut on_update: impl FnMut(Progress<'_>) -> Result<ControlFlow<()>, PpoError>,
+    ) -> Result<(), PpoError> {
+        while !self.is_done() {
+            let stats = self.step()?;
+            let evaluation = self.evaluations.as_mut().and_then(|evaluations| evaluations.poll(&self.learner));
+            let (env_steps, learner, episodes) = (self.learner.env_steps(), &self.learner, &self.episodes);
+            let progress = Progress { env_steps, episodes, stats: &stats, evaluation: evaluation.as_ref(), learner };
+            if on_update(progress)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }

@@ -54,13 +54,21 @@ fn bounds<'a>(wrapper: &'static str, space: &'a Space) -> Result<(&'a [f32], &'a
     }
 }
 
-/// The part of [`VecEnv`](super::VecEnv) that a wrapper leaves as it is.
+/// The part of [`VecEnv`](super::VecEnv) that a wrapper leaves as it is; what choices are allowed always is.
 macro_rules! forward {
     ($($method:ident -> $result:ty),*) => {$(
         fn $method(&self) -> $result {
             self.envs.$method()
         }
-    )*};
+    )*
+        fn has_action_mask(&self) -> bool {
+            self.envs.has_action_mask()
+        }
+
+        fn action_mask(&self, mask: &mut [bool]) {
+            self.envs.action_mask(mask);
+        }
+    };
 }
 
 use forward;

@@ -22,6 +22,12 @@ impl RunningStats {
         Self { mean: vec![0.0; len], variance: vec![1.0; len], count: PRIOR }
     }
 
+    /// Of vectors `[len]`, none seen and without a first guess: a part of what is seen, on its way to other statistics. With
+    /// a guess in each part, vectors far from 0 would seem to vary more than they do.
+    pub(crate) fn part(len: usize) -> Self {
+        Self { count: 0.0, ..Self::new(len) }
+    }
+
     /// Sees vectors, `[rows, len]` row-major.
     ///
     /// # Panics

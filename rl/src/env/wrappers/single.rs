@@ -77,4 +77,12 @@ impl<E: VecEnv> Env for Single<E> {
         }
         Ok(Step { reward: reward[0].into(), terminated: terminated[0], truncated: truncated[0] })
     }
+
+    fn has_action_mask(&self) -> bool {
+        self.envs.has_action_mask()
+    }
+
+    fn action_mask(&self, mask: &mut [bool]) {
+        self.envs.action_mask(mask);
+    }
 }
