@@ -4,6 +4,7 @@ pub mod env;
 pub mod es;
 pub mod nn;
 pub mod ppo;
+pub mod record;
 mod state_file;
 
 pub use env::gym::gym;
