@@ -3,9 +3,16 @@
 pub mod env;
 pub mod es;
 pub mod nn;
+pub mod policy;
 pub mod ppo;
 pub mod record;
+#[cfg(feature = "render")]
+pub mod render;
+#[cfg(feature = "settings")]
+pub mod settings;
 mod state_file;
+#[cfg(feature = "view")]
+pub mod view;
 
 pub use env::gym::gym;
 pub use state_file::CheckpointError;

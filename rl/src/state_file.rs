@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::nn::NamedTensor;
 
+/// Name of the format of evolution strategies.
+pub(crate) const ES: &str = "rayline-es";
 /// Prefixes of a learner's parameters and of Adam's two moments of each, which are laid out alike.
 pub(crate) const ADAM_VECTORS: [&str; 3] = ["", "adam.first.", "adam.second."];
 /// Widest layer that is believed of a file: products of two widths stay far from overflow.
@@ -127,6 +129,13 @@ pub(crate) fn save(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
 /// The bytes of the file at `path`.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_path_buf(), action: "reading", source })
+}
+
+/// The name of the format that the file at `path` says it is of; `None` for one that says nothing.
+pub(crate) fn format(path: &Path) -> Result<Option<String>, CheckpointError> {
+    let bytes = read(path)?;
+    let header = SafeTensors::read_metadata(&bytes).ok().and_then(|(_, header)| header.metadata().clone());
+    Ok(header.and_then(|mut metadata| metadata.remove("format")))
 }
 
 impl<'a> StateFile<'a> {

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{PpoConfig, PpoError, PpoLearner};
 use crate::nn::{ActorCritic, ActorCriticSpec, Adam, Random};
@@ -32,6 +33,8 @@ struct State {
     updates: u64,
     env_steps: u64,
     adam_steps: u64,
+    #[serde(default)]
+    notes: Value,
 }
 
 impl Checkpoint {
@@ -81,6 +84,16 @@ impl Checkpoint {
         &self.state.model
     }
 
+    /// What the program that trains has noted with it; `null` where it noted nothing.
+    pub fn notes(&self) -> &Value {
+        &self.state.notes
+    }
+
+    /// Notes something with it that a program needs to go on, in the same file, so that both are there or neither.
+    pub fn set_notes(&mut self, notes: Value) {
+        self.state.notes = notes;
+    }
+
     /// Flat parameters of the networks.
     pub fn parameters(&self) -> &[f32] {
         &self.parameters
@@ -107,6 +120,7 @@ impl PpoLearner {
             updates: self.updates,
             env_steps: self.env_steps,
             adam_steps: self.adam.steps,
+            notes: Value::Null,
         };
         Checkpoint {
             state,

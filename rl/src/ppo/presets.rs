@@ -4,6 +4,26 @@ use super::{Minibatches, PpoConfig, Schedule};
 use crate::nn::Activation;
 
 impl PpoConfig {
+    /// Names of the presets, each with the environment that it is tuned for; CleanRL's is for none.
+    pub const PRESETS: [(&'static str, Option<&'static str>); 3] =
+        [("cleanrl", None), ("cartpole", Some("CartPole-v1")), ("pendulum", Some("Pendulum-v1"))];
+
+    /// The preset of this name, one of [`PpoConfig::PRESETS`].
+    pub fn preset(name: &str) -> Option<Self> {
+        match name {
+            "cleanrl" => Some(Self::cleanrl()),
+            "cartpole" => Some(Self::cartpole()),
+            "pendulum" => Some(Self::pendulum()),
+            _ => None,
+        }
+    }
+
+    /// The preset that is tuned for `env`; CleanRL's where none is.
+    pub fn for_env(env: &str) -> Self {
+        let tuned = Self::PRESETS.into_iter().find(|(_, tuned_for)| *tuned_for == Some(env));
+        tuned.and_then(|(name, _)| Self::preset(name)).unwrap_or_else(Self::cleanrl)
+    }
+
     /// CleanRL's `ppo.py`: 4 environments of 128 steps, for tasks like CartPole. Made to be compared with others.
     pub fn cleanrl() -> Self {
         Self {
@@ -79,5 +99,20 @@ impl PpoConfig {
             initial_log_std: 0.5,
             ..Self::cleanrl()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_found_by_name_and_environment() {
+        for (name, env) in PpoConfig::PRESETS {
+            let preset = PpoConfig::preset(name).expect("a preset of the list");
+            preset.validate().expect("a preset is sound");
+            assert_eq!(PpoConfig::for_env(env.unwrap_or("Ant-v5")), preset, "{name}");
+        }
+        assert_eq!(PpoConfig::preset("other"), None);
     }
 }

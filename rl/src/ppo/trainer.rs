@@ -26,6 +26,7 @@ use crate::env::make_vec;
 /// # Ok::<(), rayline_rl::ppo::PpoError>(())
 /// ```
 pub struct Trainer {
+    env: String,
     learner: PpoLearner,
     simulators: Vec<SimulatorRef>,
     episodes: EpisodeWindow,
@@ -62,17 +63,20 @@ impl Trainer {
             let (why, remedy) = ("each simulator needs at least one environment", "take between 1 and n_envs");
             return Err(PpoError::Config { field: "simulators", value: simulators.to_string(), why, remedy });
         }
-        // A run that goes on takes other random numbers than at its start.
-        let seed = config.seed.wrapping_add(learner.updates().wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let shared = put(config.clone());
-        let mut first_env = 0;
-        let simulators = (0..simulators).map(|index| {
-            let envs = config.n_envs / simulators + usize::from(index < config.n_envs % simulators);
-            let seed = CollectorSeed { seed, index: index as u64, first_env };
-            first_env += envs as u64;
-            Simulator::remote(env.to_owned(), envs, &shared, seed)
-        });
-        Ok(Self { simulators: simulators.collect(), learner, episodes: EpisodeWindow::new(100) })
+        let simulators = begin_simulators(env, &learner, simulators);
+        Ok(Self { env: env.to_owned(), simulators, learner, episodes: EpisodeWindow::new(100) })
+    }
+
+    /// Begins all environments anew, with the random numbers that [`Trainer::resume`] would give them from a checkpoint
+    /// taken now. After it, this run and one that is resumed from that checkpoint are the same, bit for bit, but for
+    /// [`Trainer::episodes`], which are to be handed on.
+    pub fn restart_simulators(&mut self) {
+        self.simulators = begin_simulators(&self.env, &self.learner, self.simulators.len());
+    }
+
+    /// Takes over the episodes of a run that this one goes on from.
+    pub fn set_episodes(&mut self, episodes: EpisodeWindow) {
+        self.episodes = episodes;
     }
 
     /// One round: all simulators collect, then the learner learns.
@@ -122,4 +126,20 @@ impl Trainer {
         let batches: Vec<_> = self.simulators.iter().map(|simulator| simulator.collect(&policy)).collect();
         batches.into_iter().map(|batch| Ok(batch.take()?)).collect()
     }
+}
+
+/// Actors with the environments of a run, which begin as the learner's seed and number of updates say.
+fn begin_simulators(env: &str, learner: &PpoLearner, count: usize) -> Vec<SimulatorRef> {
+    let config = learner.config();
+    // A run that goes on takes other random numbers than at its start.
+    let seed = config.seed.wrapping_add(learner.updates().wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let shared = put(config.clone());
+    let mut first_env = 0;
+    let simulators = (0..count).map(|index| {
+        let envs = config.n_envs / count + usize::from(index < config.n_envs % count);
+        let seed = CollectorSeed { seed, index: index as u64, first_env };
+        first_env += envs as u64;
+        Simulator::remote(env.to_owned(), envs, &shared, seed)
+    });
+    simulators.collect()
 }
