@@ -2,6 +2,7 @@
 
 pub mod env;
 pub mod es;
+mod misfit;
 pub mod nn;
 pub mod policy;
 pub mod ppo;

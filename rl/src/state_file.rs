@@ -176,7 +176,8 @@ impl<'a> StateFile<'a> {
         Ok([first?, second?, third?])
     }
 
-    fn vector(&self, prefix: &str, layout: &[NamedTensor]) -> Result<Vec<f32>, CheckpointError> {
+    /// The flat vector whose parts have this prefix before their names.
+    pub fn vector(&self, prefix: &str, layout: &[NamedTensor]) -> Result<Vec<f32>, CheckpointError> {
         let mut vector = Vec::new();
         for NamedTensor { name, shape, .. } in layout {
             let name = format!("{prefix}{name}");

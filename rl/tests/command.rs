@@ -204,7 +204,7 @@ fn what_can_not_be_played_is_told() {
     let folder = tempfile::tempdir().unwrap();
     done(folder.path(), &["train", "ppo", "--steps", "300", "--out", "run", "--quiet"]);
     let (_, said) = refused(folder.path(), &["evaluate", "run", "--env", "Pendulum-v1"]);
-    assert!(said.contains("observations of 4 numbers") && said.contains("(3,)"), "both shapes are named: {said}");
+    assert!(said.contains("trained for width 4") && said.contains("(3,)"), "both shapes are named: {said}");
     let (_, said) = refused(folder.path(), &["train", "ppo", "--out", "run"]);
     assert!(said.contains("can't make run"), "{said}");
     fs::write(folder.path().join("junk"), "junk").unwrap();

@@ -24,19 +24,14 @@ pub enum PolicyError {
     #[error(transparent)]
     Env(#[from] EnvError),
     /// An environment with other spaces than the policy was trained for.
-    #[error(
-        "the policy takes observations of {expected_obs} numbers and gives {expected_action}, but the environment has \
-         {found_obs} and takes {found_action}: say which environment it was trained for"
-    )]
+    #[error("{what} do not fit the policy: it was trained for {expected}, found {found}")]
     Spaces {
-        /// Numbers of an observation that the policy takes.
-        expected_obs: usize,
-        /// Actions that the policy gives.
-        expected_action: String,
-        /// The environment's observation space.
-        found_obs: String,
-        /// The environment's action space.
-        found_action: String,
+        /// What doesn't fit.
+        what: &'static str,
+        /// What the policy was trained for.
+        expected: String,
+        /// What there is.
+        found: String,
     },
     /// An exported file can't be written.
     #[error("can't write {}", path.display())]

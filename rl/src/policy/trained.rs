@@ -5,7 +5,8 @@ use std::path::Path;
 use super::{PolicyActor, PolicyError};
 use crate::env::{Space, StepBuf, VecEnv};
 use crate::es::{EsCheckpoint, PolicyNet};
-use crate::nn::{ActionHead, ActorCritic};
+use crate::misfit::misfit;
+use crate::nn::ActorCritic;
 use crate::ppo::{Checkpoint, EpisodeEnd};
 use crate::state_file;
 
@@ -101,17 +102,8 @@ pub fn evaluation_seed(seed: u64) -> u64 {
 }
 
 fn check_spaces(actor: &PolicyActor, observation: &Space, action: &Space) -> Result<(), PolicyError> {
-    if actor.obs_dim() == observation.width() && *actor.head() == ActionHead::for_space(action) {
-        return Ok(());
+    match misfit(actor.obs_dim(), actor.head(), observation, action) {
+        Some((what, expected, found)) => Err(PolicyError::Spaces { what, expected, found }),
+        None => Ok(()),
     }
-    let expected_action = match actor.head() {
-        ActionHead::Categorical { choices } => format!("choices among {choices:?}"),
-        ActionHead::Gaussian { dims } => format!("{dims} real numbers"),
-    };
-    Err(PolicyError::Spaces {
-        expected_obs: actor.obs_dim(),
-        expected_action,
-        found_obs: observation.to_string(),
-        found_action: action.to_string(),
-    })
 }

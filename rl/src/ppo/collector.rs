@@ -2,7 +2,8 @@
 
 use super::{EpisodeEnd, PolicySnapshot, PpoError, RolloutBatch};
 use crate::env::{Finished, StepOut, VecEnv};
-use crate::nn::{ActionHead, ActorCritic, ActorCriticSpec, Random, Workspace};
+use crate::misfit::misfit;
+use crate::nn::{ActorCritic, ActorCriticSpec, Random, Workspace};
 
 /// Rows that the value network takes at a time: enough for full speed, few enough to stay in the cache.
 const VALUE_ROWS: usize = 256;
@@ -166,15 +167,6 @@ impl Collector {
 
 /// An error unless the environments' spaces are those that `model` was made for.
 fn check_spaces(model: &ActorCritic, envs: &dyn VecEnv) -> Result<(), PpoError> {
-    let (expected, found) = (model.spec().obs_dim, envs.observation_space().width());
-    if expected != found {
-        let (expected, found) = (format!("width {expected}"), format!("width {found}"));
-        return Err(PpoError::Mismatch { what: "observations of the environments", expected, found });
-    }
-    let (expected, found) = (model.head(), ActionHead::for_space(envs.action_space()));
-    if *expected != found {
-        let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
-        return Err(PpoError::Mismatch { what: "actions of the environments", expected, found });
-    }
-    Ok(())
+    let misfit = misfit(model.spec().obs_dim, model.head(), envs.observation_space(), envs.action_space());
+    misfit.map_or(Ok(()), |misfit| Err(PpoError::misfit(misfit)))
 }

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use rayline::put;
 
 use super::{
-    Checkpoint, CollectorSeed, EpisodeWindow, PpoConfig, PpoError, PpoLearner, Progress, RolloutBatch, Simulator,
-    SimulatorRef, UpdateStats,
+    Checkpoint, CollectorSeed, EpisodeWindow, FailedUpdate, PpoConfig, PpoError, PpoLearner, Progress, RolloutBatch,
+    Simulator, SimulatorRef, UpdateStats,
 };
 use crate::env::make_vec;
+use crate::misfit::{misfit, unfit_observations};
 
 /// A learner and its simulators. Synchronous: all batches of a round are of the policy of its begin.
 ///
@@ -30,6 +31,7 @@ pub struct Trainer {
     learner: PpoLearner,
     simulators: Vec<SimulatorRef>,
     episodes: EpisodeWindow,
+    failed: Option<FailedUpdate>,
 }
 
 impl Trainer {
@@ -39,6 +41,9 @@ impl Trainer {
     /// [`PpoError::Config`] for settings that can't work, [`PpoError::Env`] for an unknown environment.
     pub fn new(env: &str, config: PpoConfig, simulators: usize) -> Result<Self, PpoError> {
         let probe = make_vec(env, 1)?;
+        if let Some(misfit) = unfit_observations(probe.observation_space()) {
+            return Err(PpoError::misfit(misfit));
+        }
         let spec = config.model_spec(probe.observation_space(), probe.action_space());
         Self::with_learner(env, PpoLearner::new(config, spec)?, simulators)
     }
@@ -49,10 +54,14 @@ impl Trainer {
     /// As [`Trainer::new`]; [`PpoError::Mismatch`] where the environment isn't one that the checkpoint's networks fit.
     pub fn resume(env: &str, checkpoint: Checkpoint, simulators: usize) -> Result<Self, PpoError> {
         let probe = make_vec(env, 1)?;
-        let spec = checkpoint.config().model_spec(probe.observation_space(), probe.action_space());
-        if spec != *checkpoint.model_spec() {
-            let (expected, found) = (format!("{:?}", checkpoint.model_spec()), format!("{spec:?}"));
-            return Err(PpoError::Mismatch { what: "networks for this environment", expected, found });
+        let spec = checkpoint.model_spec();
+        if let Some(misfit) = misfit(spec.obs_dim, &spec.head, probe.observation_space(), probe.action_space()) {
+            return Err(PpoError::misfit(misfit));
+        }
+        let found = checkpoint.config().model_spec(probe.observation_space(), probe.action_space());
+        if found != *spec {
+            let (expected, found) = (format!("{spec:?}"), format!("{found:?}"));
+            return Err(PpoError::Mismatch { what: "networks of the settings", expected, found });
         }
         Self::with_learner(env, PpoLearner::from_checkpoint(checkpoint)?, simulators)
     }
@@ -64,7 +73,7 @@ impl Trainer {
             return Err(PpoError::Config { field: "simulators", value: simulators.to_string(), why, remedy });
         }
         let simulators = begin_simulators(env, &learner, simulators);
-        Ok(Self { env: env.to_owned(), simulators, learner, episodes: EpisodeWindow::new(100) })
+        Ok(Self { env: env.to_owned(), simulators, learner, episodes: EpisodeWindow::new(100), failed: None })
     }
 
     /// Begins all environments anew, with the random numbers that [`Trainer::resume`] would give them from a checkpoint
@@ -88,7 +97,16 @@ impl Trainer {
         for batch in &batches {
             self.episodes.extend(&batch.episodes);
         }
-        self.learner.update(&batches)
+        let updated = self.learner.update(&batches);
+        if let Err(PpoError::NotFinite { .. }) = updated {
+            self.failed = Some(FailedUpdate { checkpoint: self.learner.checkpoint(), rollouts: batches });
+        }
+        updated
+    }
+
+    /// What the last step failed on, after [`PpoError::NotFinite`].
+    pub fn failed_update(&self) -> Option<&FailedUpdate> {
+        self.failed.as_ref()
     }
 
     /// Steps until the steps of the settings are done, or `on_update` breaks.

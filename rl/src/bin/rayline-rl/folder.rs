@@ -60,6 +60,11 @@ impl RunFolder {
         self.0.join("settings.toml")
     }
 
+    /// What an update failed on, as `FailedUpdate::load` reads it.
+    pub fn failed(&self) -> PathBuf {
+        self.0.join("failed")
+    }
+
     /// How it went.
     pub fn summary(&self) -> PathBuf {
         self.0.join("summary.json")

@@ -64,6 +64,9 @@ pub trait Run {
     /// Goes on from the checkpoint that was just written, exactly as a run that is resumed from it.
     fn pass_checkpoint(&mut self);
 
+    /// Writes what the last step failed on to the folder `path`, if it failed on what can be looked at.
+    fn save_failure(&self, path: &Path) -> Result<bool, Box<dyn Error>>;
+
     /// What is kept with checkpoints besides what the command itself knows.
     fn episodes(&self) -> Option<EpisodeWindow>;
 }

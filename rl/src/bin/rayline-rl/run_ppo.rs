@@ -99,6 +99,12 @@ impl Run for PpoRun {
         self.trainer.restart_simulators();
     }
 
+    fn save_failure(&self, path: &Path) -> Result<bool, Box<dyn Error>> {
+        let failed = self.trainer.failed_update();
+        failed.map_or(Ok(()), |failed| failed.save(path))?;
+        Ok(failed.is_some())
+    }
+
     fn episodes(&self) -> Option<EpisodeWindow> {
         Some(self.trainer.episodes().clone())
     }

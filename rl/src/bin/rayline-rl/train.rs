@@ -191,7 +191,7 @@ impl Training {
         let mut reached = false;
         while !reached && self.run.position().env_steps < self.run.position().total_steps {
             let before = self.run.position();
-            let Told { scalars, mean_return, is_judged, evaluation, details } = self.run.step()?;
+            let Told { scalars, mean_return, is_judged, evaluation, details } = self.step()?;
             let after = self.run.position();
             self.notes.mean_return = mean_return.or(self.notes.mean_return);
             self.recorder.record(scalars)?;
@@ -209,6 +209,15 @@ impl Training {
         }
         self.save()?;
         Ok(reached)
+    }
+
+    /// One update; where it fails on numbers, those are kept.
+    fn step(&mut self) -> Result<Told, Box<dyn Error>> {
+        let stepped = self.run.step();
+        if stepped.is_err() && self.run.save_failure(&self.folder.failed())? {
+            eprintln!("what the update failed on is in {}", self.folder.failed().display());
+        }
+        stepped
     }
 
     fn keep_best(&mut self, mean: f64) -> Done {
