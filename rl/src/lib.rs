@@ -1,5 +1,6 @@
 //! Reinforcement learning on Rayline: environments, parallel simulators, learners.
 
+mod causes;
 pub mod env;
 pub mod es;
 mod misfit;
@@ -10,10 +11,13 @@ pub mod record;
 #[cfg(feature = "render")]
 pub mod render;
 #[cfg(feature = "settings")]
+pub mod search;
+#[cfg(feature = "settings")]
 pub mod settings;
 mod state_file;
 #[cfg(feature = "view")]
 pub mod view;
 
+pub use causes::with_causes;
 pub use env::gym::gym;
 pub use state_file::CheckpointError;

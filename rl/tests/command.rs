@@ -211,3 +211,21 @@ fn what_can_not_be_played_is_told() {
     let (_, said) = refused(folder.path(), &["export", "junk"]);
     assert!(said.contains("checkpoint junk: not safetensors"), "{said}");
 }
+
+#[test]
+fn a_search_leaves_its_table_and_settings_that_train() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.toml"), "[search]\nlearning_rate = { log_uniform = [1e-4, 1e-2] }\n").unwrap();
+    let arguments = ["search", "--config", "a.toml", "--trials", "3", "--steps", "3000", "--out", "found", "--json"];
+    let rows = json(&done(folder.path(), &arguments));
+    assert_eq!(rows.as_array().unwrap().len(), 3);
+    assert_eq!(json(&fs::read_to_string(folder.path().join("found/trials.json")).unwrap()), rows);
+    let csv = fs::read_to_string(folder.path().join("found/trials.csv")).unwrap();
+    assert!(csv.starts_with("trial,round,parent,learning_rate,env_steps,score,error\n0,0,,"), "{csv}");
+    assert_eq!(csv.lines().count(), 4);
+    done(folder.path(), &["train", "ppo", "--config", "found/best.toml", "--steps", "300", "--quiet"]);
+    done(folder.path(), &["evaluate", "found", "--episodes", "2"]);
+    let population = ["search", "--method", "population", "--trials", "2", "--rounds", "2", "--steps", "2000"];
+    let text = done(folder.path(), &population);
+    assert!(text.contains("round 1, trial 1: ") && text.contains("runs/CartPole-v1-search-1"), "{text}");
+}

@@ -16,7 +16,7 @@ use crate::state_file::{self, ADAM_VECTORS, Kind, StateFile};
 const KIND: Kind = Kind { name: "rayline-ppo", version: 1 };
 
 /// Everything that a learner needs to continue as if it had never stopped.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     state: State,
     parameters: Vec<f32>,

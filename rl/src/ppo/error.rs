@@ -101,7 +101,7 @@ pub enum PpoError {
 
 impl PpoError {
     /// An error about environments that don't fit.
-    pub(super) fn misfit((what, expected, found): Misfit) -> Self {
+    pub(crate) fn misfit((what, expected, found): Misfit) -> Self {
         Self::Mismatch { what, expected, found }
     }
 }

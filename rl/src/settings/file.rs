@@ -20,8 +20,8 @@ pub struct SettingsFile {
     algorithms: Vec<(String, Vec<Assignment>)>,
 }
 
-/// The tables that a file may have.
-const ALGORITHMS: [&str; 2] = ["ppo", "es"];
+/// The tables that a file may have: one for each algorithm, and the settings that a search tries.
+const ALGORITHMS: [&str; 3] = ["ppo", "es", "search"];
 
 impl SettingsFile {
     /// Reads the file at `path`.
@@ -74,6 +74,11 @@ impl SettingsFile {
         self.run.iter().try_fold(base.clone(), |config, assignment| assignment.apply(&config))
     }
 
+    /// What the file says in the table `name`.
+    pub fn table(&self, name: &str) -> impl Iterator<Item = &Assignment> {
+        self.algorithms.iter().filter(move |(found, _)| found == name).flat_map(|(_, table)| table)
+    }
+
     /// The settings of the algorithm that is called `name`, over `base`.
     ///
     /// # Errors
@@ -82,7 +87,6 @@ impl SettingsFile {
     where
         S: Serialize + DeserializeOwned + Clone,
     {
-        let tables = self.algorithms.iter().filter(|(found, _)| found == name);
-        tables.flat_map(|(_, table)| table).try_fold(base.clone(), |config, assignment| assignment.apply(&config))
+        self.table(name).try_fold(base.clone(), |config, assignment| assignment.apply(&config))
     }
 }

@@ -1,4 +1,4 @@
-//! The command `rayline-rl`: trains policies, plays and exports them.
+//! The command `rayline-rl`: trains policies, plays and exports them, and searches over settings.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
 
@@ -9,6 +9,7 @@ mod output;
 mod run;
 mod run_es;
 mod run_ppo;
+mod search;
 mod settings;
 mod train;
 
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use rayline_rl::settings::SettingsError;
+use rayline_rl::with_causes;
 use tracing::Level;
 
 /// Trains policies, plays and exports them: in this process, or on the cluster that RAYLINE_ADDRESS names.
@@ -34,6 +36,8 @@ enum Command {
     Train(Box<train::Train>),
     /// Play a trained policy without exploration.
     Evaluate(evaluate::Evaluate),
+    /// Search over PPO's settings: at random, or by population-based training.
+    Search(Box<search::Search>),
     /// Write a trained policy for other tools: plain safetensors, and its architecture as JSON.
     Export(export::Export),
 }
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Train(train) => train.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Search(search) => search.run(),
         Command::Export(export) => export.run(),
     };
     match done {
@@ -56,20 +61,6 @@ fn main() -> ExitCode {
             ExitCode::from(if error.is::<SettingsError>() { 2 } else { 1 })
         }
     }
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let said = source.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = source.source();
-    }
-    text
 }
 
 /// A whole number of at least 1, for arguments.
