@@ -185,7 +185,10 @@ fn mistakes_are_told_before_anything_is_made() {
     assert_eq!((code, said.trim()), (2, "error: a.toml:3: there is no setting \"gama\": did you mean \"gamma\"?"));
     let cases: [(&[&str], &str); 7] = [
         (&["train", "ppo", "--env", "CartPol-v1"], "did you mean \"CartPole-v1\"?"),
-        (&["train", "ppo", "--preset", "openai"], "there are cleanrl, cartpole, pendulum"),
+        (
+            &["train", "ppo", "--preset", "openai"],
+            "there are cleanrl, acrobot, cartpole, mountain_car_continuous, pendulum",
+        ),
         (&["train", "ppo", "--set", "gamma=2"], "gamma is 2, but"),
         (&["train", "es", "--set", "clip=0.1"], "there is no setting \"clip\""),
         (&["train", "ppo", "--set", "eval_episodes=0"], "eval_episodes can't be 0: it must be at least 1"),

@@ -5,14 +5,21 @@ use crate::nn::Activation;
 
 impl PpoConfig {
     /// Names of the presets, each with the environment that it is tuned for; CleanRL's is for none.
-    pub const PRESETS: [(&'static str, Option<&'static str>); 3] =
-        [("cleanrl", None), ("cartpole", Some("CartPole-v1")), ("pendulum", Some("Pendulum-v1"))];
+    pub const PRESETS: [(&'static str, Option<&'static str>); 5] = [
+        ("cleanrl", None),
+        ("acrobot", Some("Acrobot-v1")),
+        ("cartpole", Some("CartPole-v1")),
+        ("mountain_car_continuous", Some("MountainCarContinuous-v0")),
+        ("pendulum", Some("Pendulum-v1")),
+    ];
 
     /// The preset of this name, one of [`PpoConfig::PRESETS`].
     pub fn preset(name: &str) -> Option<Self> {
         match name {
             "cleanrl" => Some(Self::cleanrl()),
+            "acrobot" => Some(Self::acrobot()),
             "cartpole" => Some(Self::cartpole()),
+            "mountain_car_continuous" => Some(Self::mountain_car_continuous()),
             "pendulum" => Some(Self::pendulum()),
             _ => None,
         }
@@ -73,6 +80,45 @@ impl PpoConfig {
             entropy_coef: 0.0,
             value_coef: 1.0,
             hidden: vec![32],
+            ..Self::cleanrl()
+        }
+    }
+
+    /// `Acrobot-v1`: see the chapter on training of the book for what it reaches. The first settings that were tried.
+    pub fn acrobot() -> Self {
+        Self {
+            total_steps: 150_000,
+            n_envs: 16,
+            n_steps: 128,
+            minibatches: Minibatches::Rows(128),
+            learning_rate: Schedule::LinearToZero(3e-3),
+            gae_lambda: 0.94,
+            value_clip: None,
+            entropy_coef: 0.0,
+            hidden: vec![64],
+            ..Self::cleanrl()
+        }
+    }
+
+    /// `MountainCarContinuous-v0`, where nothing is learned before the goal was met by chance once: hence the initial
+    /// noise, far above what the bounds let through. See the chapter on training of the book for what it reaches.
+    ///
+    /// Found by two random searches of 24 and 20 trials (`rayline-rl search`) and by trying 6 settings on seeds 101 to
+    /// 108, of which one never meets the goal, and stays where it costs nothing.
+    pub fn mountain_car_continuous() -> Self {
+        Self {
+            total_steps: 500_000,
+            n_envs: 16,
+            n_steps: 256,
+            minibatches: Minibatches::Rows(256),
+            epochs: 5,
+            learning_rate: Schedule::LinearToZero(7e-3),
+            gae_lambda: 0.95,
+            value_clip: None,
+            entropy_coef: 0.01,
+            value_coef: 1.0,
+            hidden: vec![32],
+            initial_log_std: 1.3,
             ..Self::cleanrl()
         }
     }
