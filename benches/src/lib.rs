@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod compare;
 pub mod core;
+pub mod learning;
 pub mod metric;
 pub mod process;
 pub mod rl;

@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::nn::NamedTensor;
 
+/// Name of the format of evolution strategies.
+pub(crate) const ES: &str = "rayline-es";
 /// Prefixes of a learner's parameters and of Adam's two moments of each, which are laid out alike.
 pub(crate) const ADAM_VECTORS: [&str; 3] = ["", "adam.first.", "adam.second."];
 /// Widest layer that is believed of a file: products of two widths stay far from overflow.
@@ -129,6 +131,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_path_buf(), action: "reading", source })
 }
 
+/// The name of the format that the file at `path` says it is of; `None` for one that says nothing.
+pub(crate) fn format(path: &Path) -> Result<Option<String>, CheckpointError> {
+    let bytes = read(path)?;
+    let header = SafeTensors::read_metadata(&bytes).ok().and_then(|(_, header)| header.metadata().clone());
+    Ok(header.and_then(|mut metadata| metadata.remove("format")))
+}
+
 impl<'a> StateFile<'a> {
     /// Opens `bytes`, which lie at `path`, if they are of `kind`.
     pub fn open(path: &'a Path, bytes: &'a [u8], kind: Kind) -> Result<Self, CheckpointError> {
@@ -167,7 +176,8 @@ impl<'a> StateFile<'a> {
         Ok([first?, second?, third?])
     }
 
-    fn vector(&self, prefix: &str, layout: &[NamedTensor]) -> Result<Vec<f32>, CheckpointError> {
+    /// The flat vector whose parts have this prefix before their names.
+    pub fn vector(&self, prefix: &str, layout: &[NamedTensor]) -> Result<Vec<f32>, CheckpointError> {
         let mut vector = Vec::new();
         for NamedTensor { name, shape, .. } in layout {
             let name = format!("{prefix}{name}");

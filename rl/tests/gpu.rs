@@ -8,7 +8,7 @@ use rayline_gpu::kernels::{self, DeviceEnvs, EnvOptions};
 use rayline_gpu::{Compile, Context, DeviceBuffer, Element, Gpu, Lease, MemoryPool, ModuleCache, Stream};
 use rayline_rl::env::{ActionBuf, ActionSampler, Actions, Batch, Dynamics, Lane, StepBuf, VecEnv, fast};
 use rayline_rl::nn::{ActionRows, Adam, Random};
-use rayline_rl::ppo::{RolloutBatch, generalized_advantages};
+use rayline_rl::ppo::{RolloutBatch, SeenStats, generalized_advantages};
 
 const OPTIONS: EnvOptions = EnvOptions { env_count: 101, seed: 1 << 40 | 7, first_index: 3, length_max: 40 };
 const STEPS: usize = 150;
@@ -135,7 +135,10 @@ fn advantages_are_those_of_ppo() {
         values: normals(rows, 2),
         terminated: ends(3),
         truncated: ends(4),
+        masks: vec![],
         episodes: vec![],
+        seen: SeenStats::default(),
+        memory: None,
     };
     let mut expected = vec![0.0; rows];
     generalized_advantages(&batch, 0.98, 0.9, &mut expected);

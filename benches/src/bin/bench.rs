@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use rayline_benches::cluster::{self, BENCHES as CLUSTER, FAULTS};
 use rayline_benches::core::BENCHES as CORE;
+use rayline_benches::learning::{self, GOALS, Goal};
 use rayline_benches::process::BENCHES as PROCESS;
 use rayline_benches::rl::BENCHES as RL;
 use rayline_benches::sim::BENCHES as SIM;
@@ -12,7 +13,7 @@ use rayline_benches::transport::BENCHES as TRANSPORT;
 use rayline_benches::{Bench, all, compare, probe, store};
 use std::net::SocketAddr;
 use std::panic::catch_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Measures Rayline, and prints one line of JSON a metric.
@@ -29,6 +30,7 @@ struct Args {
 const EXAMPLES: &str = "Examples:
   bench core > before.jsonl                    the whole suite
   bench core task_throughput --reps 21         one metric, more often
+  bench learn > runs.jsonl                     train, against published returns
   bench compare before.jsonl after.jsonl       what changed";
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -77,6 +79,21 @@ enum Command {
         /// Metrics to measure; all where none is named
         metrics: Vec<String>,
     },
+    /// Whether training reaches what others have published: one line of JSON a run
+    Learn {
+        /// Environments; all goals where none is named
+        envs: Vec<String>,
+        /// Seeds of each goal: 1 and on
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
+        seeds: usize,
+    },
+    /// Judge lines of `bench learn`, and draw their curves
+    Curves {
+        /// The lines
+        runs: PathBuf,
+        /// Folder for the pictures
+        folder: PathBuf,
+    },
     /// The names of all metrics
     List,
     /// How much better one file of metrics is than another
@@ -114,6 +131,8 @@ fn obey(args: Args) -> Result<()> {
         Command::Sim { metrics } => run(SIM, &metrics, args.reps),
         Command::Store { metrics } => run(STORE, &metrics, args.reps),
         Command::Transport { metrics } => run(TRANSPORT, &metrics, args.reps),
+        Command::Learn { envs, seeds } => learn(&envs, seeds),
+        Command::Curves { runs, folder } => curves(&runs, &folder),
         Command::List => {
             all().iter().for_each(|bench| println!("{}.{}", bench.suite, bench.name));
             Ok(())
@@ -126,6 +145,37 @@ fn obey(args: Args) -> Result<()> {
         Command::ProbeStore { socket } => store::probe(&socket),
         Command::ProbeDaemon { folder, cpus, head, secret } => cluster::daemon(&folder, cpus, head.zip(secret)),
     }
+}
+
+fn learn(envs: &[String], seeds: usize) -> Result<()> {
+    let known: Vec<&str> = GOALS.iter().map(|goal| goal.env).collect();
+    for env in envs {
+        ensure!(known.contains(&env.as_str()), "there is no goal for {env}; there are some for {}", known.join(", "));
+    }
+    let wanted = |goal: &&Goal| envs.is_empty() || envs.iter().any(|env| env == goal.env);
+    let mut runs = Vec::new();
+    for goal in GOALS.iter().filter(wanted) {
+        for seed in 1..=seeds as u64 {
+            let run = learning::run(goal, seed)?;
+            println!("{}", serde_json::to_string(&run)?);
+            runs.push(run);
+        }
+    }
+    eprint!("{}", learning::table(&learning::judge(&runs)));
+    Ok(())
+}
+
+fn curves(runs: &Path, folder: &Path) -> Result<()> {
+    let runs = learning::read(runs)?;
+    std::fs::create_dir_all(folder)?;
+    for goal in GOALS {
+        let name = format!("{}-{}-{}k.svg", goal.env, goal.algorithm(), goal.steps / 1_000);
+        if let Some(picture) = learning::svg(goal, &runs) {
+            std::fs::write(folder.join(&name), picture)?;
+        }
+    }
+    print!("{}", learning::table(&learning::judge(&runs)));
+    Ok(())
 }
 
 fn run(suite: &[Bench], metrics: &[String], reps: usize) -> Result<()> {

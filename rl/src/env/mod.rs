@@ -26,7 +26,7 @@
 //! environment of Gymnasium in Python processes, and [`make_vec`] too, by `gym:` before its id. [`wrappers`] change
 //! what a batch sees, earns or does.
 //!
-//! Deliberately absent: rendering, and Gymnasium's two other autoreset modes (see [`VecEnv`]).
+//! Deliberately absent: rendering (classic control has `rayline_rl::render`), and Gymnasium's two other autoreset modes (see [`VecEnv`]).
 
 mod actions;
 mod batch;
@@ -52,6 +52,8 @@ pub use batch::{Batch, Dynamics, Lane, Moved};
 pub use error::EnvError;
 pub use finished::{Episode, Finished};
 pub use philox::{Stream, instance_seed};
+#[cfg_attr(not(feature = "settings"), expect(unused_imports, reason = "settings are what else has names"))]
+pub(crate) use registry::nearest;
 pub use registry::{ids, make, make_vec, register};
 pub use sampler::ActionSampler;
 pub use single::{Env, Step};

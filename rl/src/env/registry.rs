@@ -130,7 +130,7 @@ fn spec(id: &str) -> Result<&'static Spec, EnvError> {
     let found = SPECS.iter().find(|spec| spec.id == id);
     found.ok_or_else(|| {
         let known = known(&REGISTERED.read().unwrap_or_else(PoisonError::into_inner));
-        let nearest = known.iter().min_by_key(|known| edits(id, known)).copied().unwrap_or_default();
+        let nearest = nearest(id, known.iter().copied()).unwrap_or_default();
         EnvError::UnknownId { id: id.to_owned(), nearest, known }
     })
 }
@@ -149,6 +149,11 @@ fn known(registered: &BTreeMap<&'static str, Arc<Maker>>) -> Vec<&'static str> {
 
 fn mujoco_task(id: &str) -> Option<MujocoTask> {
     MujocoTask::ALL.into_iter().find(|task| task.id() == id)
+}
+
+/// The word that is made of `word` by the fewest edits; `None` without words.
+pub(crate) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    words.into_iter().min_by_key(|known| edits(word, known))
 }
 
 /// How many letters must be added, removed or changed to make one word the other, whatever their case.

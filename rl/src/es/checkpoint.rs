@@ -7,12 +7,13 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{EsConfig, EsError, EsLearner, EsPolicy, PolicyNet, PolicySpec};
 use crate::env::wrappers::RunningStats;
 use crate::state_file::{self, ADAM_VECTORS, Kind, StateFile};
 
-const KIND: Kind = Kind { name: "rayline-es", version: 1 };
+const KIND: Kind = Kind { name: state_file::ES, version: 1 };
 
 /// Everything that a learner needs to continue as if it had never stopped.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,8 @@ struct State {
     rounds: u64,
     env_steps: u64,
     adam_steps: u64,
+    #[serde(default)]
+    notes: Value,
 }
 
 impl EsCheckpoint {
@@ -80,6 +83,16 @@ impl EsCheckpoint {
         &self.state.policy
     }
 
+    /// What the program that trains has noted with it; `null` where it noted nothing.
+    pub fn notes(&self) -> &Value {
+        &self.state.notes
+    }
+
+    /// Notes something with it that a program needs to go on, in the same file, so that both are there or neither.
+    pub fn set_notes(&mut self, notes: Value) {
+        self.state.notes = notes;
+    }
+
     /// Flat parameters of the network.
     pub fn parameters(&self) -> &[f32] {
         &self.vectors[0]
@@ -104,6 +117,7 @@ impl EsLearner {
             rounds: self.rounds,
             env_steps: self.env_steps,
             adam_steps: self.adam.steps,
+            notes: Value::Null,
         };
         EsCheckpoint { state, vectors: [&self.parameters, &self.adam.first, &self.adam.second].map(Vec::clone) }
     }

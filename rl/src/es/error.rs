@@ -20,7 +20,7 @@ pub enum EsError {
         remedy: &'static str,
     },
     /// A policy, noise, samples or environments that don't fit the network.
-    #[error("{what} doesn't fit: expected {expected}, found {found}")]
+    #[error("{what}: expected {expected}, found {found}")]
     Mismatch {
         /// What doesn't fit.
         what: &'static str,

@@ -67,13 +67,21 @@ fn add_sums(a: &Tensor<f32>, b: &Tensor<f32>, c: &Tensor<f32>, d: &Tensor<f32>) 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
     use crate::env::wrappers::RunningStats;
     use crate::es::{Sample, noise_table};
 
+    /// One for both tests: whoever ended one of its own would end the other test's, too.
+    fn begin_runtime() {
+        static RUNTIME: OnceLock<rayline::Result<rayline::Runtime>> = OnceLock::new();
+        RUNTIME.get_or_init(|| rayline::init_with(rayline::Config::default().cpus(2).embedded()));
+    }
+
     #[test]
     fn tasks_sum_to_the_same_bits_as_the_driver() {
-        let _runtime = rayline::init_with(rayline::Config::default().cpus(2).embedded());
+        begin_runtime();
         let noise = noise_table(3, 1 << 16);
         let count = 1_500u64;
         let weights = (0..count).map(|i| (i as f32 * 1.3).cos()).collect();
@@ -87,7 +95,7 @@ mod tests {
 
     #[test]
     fn harvests_are_joined_in_their_order_whichever_is_ready_first() {
-        let _runtime = rayline::init_with(rayline::Config::default().cpus(2).embedded());
+        begin_runtime();
         let part = |pair: u32| {
             let mut stats = RunningStats::new(1);
             stats.update(&[pair as f32]);

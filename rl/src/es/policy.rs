@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EsError;
 use crate::env::{Space, VecEnv};
+use crate::misfit::misfit;
 use crate::nn::math::{tanh, vectorized};
 use crate::nn::{ActionHead, Activation, Layer, Mlp, NamedTensor, Random};
 
@@ -55,12 +56,10 @@ impl PolicySpec {
     /// # Errors
     /// [`EsError::Mismatch`].
     pub(super) fn check(&self, envs: &dyn VecEnv) -> Result<(), EsError> {
-        let found = Self::for_spaces(envs.observation_space(), envs.action_space(), &self.hidden, self.activation);
-        if found == *self {
-            return Ok(());
+        match misfit(self.obs_dim, &self.head, envs.observation_space(), envs.action_space()) {
+            Some((what, expected, found)) => Err(EsError::Mismatch { what, expected, found }),
+            None => Ok(()),
         }
-        let (expected, found) = (format!("{self:?}"), format!("{found:?}"));
-        Err(EsError::Mismatch { what: "the environment's spaces", expected, found })
     }
 }
 

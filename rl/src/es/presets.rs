@@ -4,6 +4,26 @@ use super::EsConfig;
 use crate::nn::Activation;
 
 impl EsConfig {
+    /// Names of the presets, each with the environment that it is tuned for; the paper's is for none of ours.
+    pub const PRESETS: [(&'static str, Option<&'static str>); 3] =
+        [("openai", None), ("cartpole", Some("CartPole-v1")), ("pendulum", Some("Pendulum-v1"))];
+
+    /// The preset of this name, one of [`EsConfig::PRESETS`].
+    pub fn preset(name: &str) -> Option<Self> {
+        match name {
+            "openai" => Some(Self::openai()),
+            "cartpole" => Some(Self::cartpole()),
+            "pendulum" => Some(Self::pendulum()),
+            _ => None,
+        }
+    }
+
+    /// The preset that is tuned for `env`; the paper's where none is.
+    pub fn for_env(env: &str) -> Self {
+        let tuned = Self::PRESETS.into_iter().find(|(_, tuned_for)| *tuned_for == Some(env));
+        tuned.and_then(|(name, _)| Self::preset(name)).unwrap_or_else(Self::openai)
+    }
+
     /// Those of the paper's program for `Humanoid`: 10,000 episodes a round, two layers of 256. The noise table has 32 M
     /// numbers (128 MiB) instead of 250 M.
     ///
@@ -72,5 +92,20 @@ impl EsConfig {
             eval_every: 5,
             ..Self::openai()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_found_by_name_and_environment() {
+        for (name, env) in EsConfig::PRESETS {
+            let preset = EsConfig::preset(name).expect("a preset of the list");
+            preset.validate().expect("a preset is sound");
+            assert_eq!(EsConfig::for_env(env.unwrap_or("Humanoid-v5")), preset, "{name}");
+        }
+        assert_eq!(EsConfig::preset("other"), None);
     }
 }

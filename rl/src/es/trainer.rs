@@ -65,6 +65,7 @@ impl EsTrainer {
     pub fn new(env: &str, config: EsConfig, evaluators: usize) -> Result<Self, EsError> {
         let probe = make_vec(env, 1)?;
         let spec = config.policy_spec(probe.observation_space(), probe.action_space());
+        spec.check(probe.as_ref())?;
         Self::with_learner(env, EsLearner::new(config, spec)?, evaluators)
     }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{PolicySnapshot, PpoConfig, PpoError, PpoLearner, SeenStats};
 use crate::nn::{ActorCritic, ActorCriticSpec, Adam, Random};
@@ -35,6 +36,8 @@ struct State {
     adam_steps: u64,
     #[serde(default)]
     seen: SeenStats,
+    #[serde(default)]
+    notes: Value,
 }
 
 impl Checkpoint {
@@ -92,6 +95,16 @@ impl Checkpoint {
         &self.state.model
     }
 
+    /// What the program that trains has noted with it; `null` where it noted nothing.
+    pub fn notes(&self) -> &Value {
+        &self.state.notes
+    }
+
+    /// Notes something with it that a program needs to go on, in the same file, so that both are there or neither.
+    pub fn set_notes(&mut self, notes: Value) {
+        self.state.notes = notes;
+    }
+
     /// Flat parameters of the networks.
     pub fn parameters(&self) -> &[f32] {
         &self.parameters
@@ -125,6 +138,7 @@ impl PpoLearner {
             env_steps: self.env_steps,
             adam_steps: self.adam.steps,
             seen: self.seen.clone(),
+            notes: Value::Null,
         };
         Checkpoint {
             state,

@@ -6,6 +6,7 @@ use super::mask::Mask;
 use super::memory::Memory;
 use super::{EpisodeEnd, ObsScaling, PolicySnapshot, PpoConfig, PpoError, RolloutBatch, SeenStats};
 use crate::env::{Actions, Finished, StepOut, VecEnv};
+use crate::misfit::misfit;
 use crate::nn::{ActionRows, ActionsMut, ActorCritic, ActorCriticSpec, Random, Workspace};
 
 /// Rows that the value network takes at a time: enough for full speed, few enough to stay in the cache.
@@ -268,14 +269,6 @@ fn done<'a>(model: &ActorCritic, kept: &'a ActionRows, range: Range<usize>, squa
 
 /// An error unless the environments' spaces are those that `model` was made for.
 fn check_spaces(model: &ActorCritic, envs: &dyn VecEnv) -> Result<(), PpoError> {
-    let (expected, found) = (model.spec().obs_dim, envs.observation_space().width());
-    if expected != found {
-        let (expected, found) = (format!("width {expected}"), format!("width {found}"));
-        return Err(PpoError::Mismatch { what: "observations of the environments", expected, found });
-    }
-    if !model.head().fits(envs.action_space()) {
-        let (expected, found) = (format!("{:?}", model.head()), envs.action_space().to_string());
-        return Err(PpoError::Mismatch { what: "actions of the environments", expected, found });
-    }
-    Ok(())
+    let misfit = misfit(model.spec().obs_dim, model.head(), envs.observation_space(), envs.action_space());
+    misfit.map_or(Ok(()), |misfit| Err(PpoError::misfit(misfit)))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::collective::CollectiveError;
 use crate::env::EnvError;
+use crate::misfit::Misfit;
 use crate::state_file::CheckpointError;
 
 /// A setting, a batch, a checkpoint or the training itself is not sound.
@@ -117,6 +118,13 @@ pub enum PpoError {
         /// Element type and shape found, or `missing`.
         found: String,
     },
+}
+
+impl PpoError {
+    /// An error about environments that don't fit.
+    pub(crate) fn misfit((what, expected, found): Misfit) -> Self {
+        Self::Mismatch { what, expected, found }
+    }
 }
 
 impl From<CheckpointError> for PpoError {

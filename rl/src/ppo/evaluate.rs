@@ -19,7 +19,7 @@ pub fn evaluate(
     episodes: usize,
     seed: u64,
 ) -> Result<Vec<EpisodeEnd>, PpoError> {
-    play(model, (parameters, None), envs, episodes, seed)
+    play(model, (parameters, None), envs, (episodes, seed), |_| {})
 }
 
 /// As [`evaluate`], with the scaling of observations that the snapshot bears, which stays as it is.
@@ -33,15 +33,26 @@ pub fn evaluate_snapshot(
     episodes: usize,
     seed: u64,
 ) -> Result<Vec<EpisodeEnd>, PpoError> {
-    play(model, (&policy.parameters, policy.scaling.as_deref()), envs, episodes, seed)
+    play_watched(model, policy, envs, (episodes, seed), |_| {})
+}
+
+/// As [`evaluate_snapshot`]; `watch` sees the observations (`[envs, obs_dim]`) before each step, as they are.
+pub(crate) fn play_watched(
+    model: &ActorCritic,
+    policy: &PolicySnapshot,
+    envs: &mut dyn VecEnv,
+    plan: (usize, u64),
+    watch: impl FnMut(&[f32]),
+) -> Result<Vec<EpisodeEnd>, PpoError> {
+    play(model, (&policy.parameters, policy.scaling.as_deref()), envs, plan, watch)
 }
 
 fn play(
     model: &ActorCritic,
     (parameters, scaling): (&[f32], Option<&ObsScaling>),
     envs: &mut dyn VecEnv,
-    episodes: usize,
-    seed: u64,
+    (episodes, seed): (usize, u64),
+    mut watch: impl FnMut(&[f32]),
 ) -> Result<Vec<EpisodeEnd>, PpoError> {
     let each = episodes.div_ceil(envs.env_count());
     let (mut out, mut workspace) = (StepBuf::new(envs), Workspace::default());
@@ -53,6 +64,7 @@ fn play(
     envs.reset(seed, &mut out.obs)?;
     while played.iter().any(|played| *played < each) {
         mask.see(envs)?;
+        watch(&out.obs);
         if let Some(scaling) = scaling {
             scaling.apply(&mut out.obs);
         }

@@ -121,6 +121,12 @@ impl EpisodeWindow {
         self.returns.len() == self.capacity
     }
 
+    /// The episode that ended last; `None` before the first.
+    pub fn last(&self) -> Option<super::EpisodeEnd> {
+        let (total_reward, length) = (*self.returns.back()?, *self.lengths.back()?);
+        Some(super::EpisodeEnd { total_reward, length })
+    }
+
     /// Mean return; `None` before the first episode.
     pub fn mean_return(&self) -> Option<f64> {
         (!self.returns.is_empty()).then(|| self.returns.iter().sum::<f64>() / self.returns.len() as f64)
@@ -170,5 +176,6 @@ mod tests {
         window.extend(&[end(1.0), end(3.0)]);
         assert!(window.is_full());
         assert_eq!((window.mean_return(), window.mean_length()), (Some(2.0), Some(2.0)));
+        assert_eq!(window.last(), Some(end(3.0)));
     }
 }

@@ -8,10 +8,11 @@ use super::evaluation::Evaluations;
 use super::learners::Learners;
 use super::pipeline::Pipeline;
 use super::{
-    Callback, Checkpoint, CollectorSeed, EpisodeWindow, EvaluationPlan, PolicyEvaluation, PpoConfig, PpoError,
-    PpoLearner, Progress, ReplicaRef, Simulator, UpdateStats,
+    Callback, Checkpoint, CollectorSeed, EpisodeWindow, EvaluationPlan, FailedUpdate, PolicyEvaluation, PpoConfig,
+    PpoError, PpoLearner, Progress, ReplicaRef, Simulator, SimulatorRef, UpdateStats,
 };
 use crate::env::make_vec;
+use crate::misfit::{misfit, unfit_observations};
 
 /// A learner and its simulators. All batches of a round are of the policy of its begin; with [`PpoConfig::max_lag`] from 1
 /// on, simulators gather while the learner learns, and it is told how old what it learned from was
@@ -38,6 +39,7 @@ pub struct Trainer {
     evaluations: Option<Evaluations>,
     /// Those that step together with `learner`, if any.
     learners: Option<Learners>,
+    failed: Option<FailedUpdate>,
 }
 
 impl Trainer {
@@ -47,6 +49,9 @@ impl Trainer {
     /// [`PpoError::Config`] for settings that can't work, [`PpoError::Env`] for an unknown environment.
     pub fn new(env: &str, config: PpoConfig, simulators: usize) -> Result<Self, PpoError> {
         let probe = make_vec(env, 1)?;
+        if let Some(misfit) = unfit_observations(probe.observation_space()) {
+            return Err(PpoError::misfit(misfit));
+        }
         let spec = config.model_spec(probe.observation_space(), probe.action_space());
         Self::with_learner(env, PpoLearner::new(config, spec)?, simulators)
     }
@@ -57,10 +62,14 @@ impl Trainer {
     /// As [`Trainer::new`]; [`PpoError::Mismatch`] where the environment isn't one that the checkpoint's networks fit.
     pub fn resume(env: &str, checkpoint: Checkpoint, simulators: usize) -> Result<Self, PpoError> {
         let probe = make_vec(env, 1)?;
-        let spec = checkpoint.config().model_spec(probe.observation_space(), probe.action_space());
-        if spec != *checkpoint.model_spec() {
-            let (expected, found) = (format!("{:?}", checkpoint.model_spec()), format!("{spec:?}"));
-            return Err(PpoError::Mismatch { what: "networks for this environment", expected, found });
+        let spec = checkpoint.model_spec();
+        if let Some(misfit) = misfit(spec.obs_dim, &spec.head, probe.observation_space(), probe.action_space()) {
+            return Err(PpoError::misfit(misfit));
+        }
+        let found = checkpoint.config().model_spec(probe.observation_space(), probe.action_space());
+        if found != *spec {
+            let (expected, found) = (format!("{spec:?}"), format!("{found:?}"));
+            return Err(PpoError::Mismatch { what: "networks of the settings", expected, found });
         }
         Self::with_learner(env, PpoLearner::from_checkpoint(checkpoint)?, simulators)
     }
@@ -71,19 +80,9 @@ impl Trainer {
             let (why, remedy) = ("each simulator needs at least one environment", "take between 1 and n_envs");
             return Err(PpoError::Config { field: "simulators", value: simulators.to_string(), why, remedy });
         }
-        // A run that goes on takes other random numbers than at its start.
-        let seed = config.seed.wrapping_add(learner.updates().wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let shared = put(config.clone());
-        let mut first_env = 0;
-        let simulators = (0..simulators).map(|index| {
-            let envs = config.n_envs / simulators + usize::from(index < config.n_envs % simulators);
-            let seed = CollectorSeed { seed, index: index as u64, first_env };
-            first_env += envs as u64;
-            Simulator::remote(env.to_owned(), envs, &shared, seed)
-        });
-        let pipeline = Pipeline::new(simulators.collect(), config.max_lag);
+        let pipeline = Pipeline::new(begin_simulators(env, &learner, simulators), config.max_lag);
         let (env, episodes) = (env.to_owned(), EpisodeWindow::new(100));
-        Ok(Self { env, pipeline, learner, episodes, evaluations: None, learners: None })
+        Ok(Self { env, pipeline, learner, episodes, evaluations: None, learners: None, failed: None })
     }
 
     /// Learns with `learners` learners, each on a share of each batch: this one and actors beside it, which step against the
@@ -130,6 +129,19 @@ impl Trainer {
         Ok(self)
     }
 
+    /// Begins all environments anew, with the random numbers that [`Trainer::resume`] would give them from a checkpoint
+    /// taken now. After it, this run and one that is resumed from that checkpoint are the same, bit for bit, but for
+    /// [`Trainer::episodes`], which are to be handed on.
+    pub fn restart_simulators(&mut self) {
+        let simulators = begin_simulators(&self.env, &self.learner, self.pipeline.simulator_count());
+        self.pipeline = Pipeline::new(simulators, self.learner.config().max_lag);
+    }
+
+    /// Takes over the episodes of a run that this one goes on from.
+    pub fn set_episodes(&mut self, episodes: EpisodeWindow) {
+        self.episodes = episodes;
+    }
+
     /// One round: all simulators collect, then the learner learns.
     ///
     /// # Errors
@@ -139,10 +151,19 @@ impl Trainer {
         for batch in &batches {
             self.episodes.extend(&batch.episodes);
         }
-        match &mut self.learners {
-            None => self.learner.update(&batches),
-            Some(learners) => learners.update(&mut self.learner, batches),
+        if let Some(learners) = &mut self.learners {
+            return learners.update(&mut self.learner, batches);
         }
+        let updated = self.learner.update(&batches);
+        if let Err(PpoError::NotFinite { .. }) = updated {
+            self.failed = Some(FailedUpdate { checkpoint: self.learner.checkpoint(), rollouts: batches });
+        }
+        updated
+    }
+
+    /// What the last step failed on, after [`PpoError::NotFinite`]; nothing is kept where several learners share a batch.
+    pub fn failed_update(&self) -> Option<&FailedUpdate> {
+        self.failed.as_ref()
     }
 
     /// Steps until the steps of the settings are done, or `on_update` breaks.
@@ -209,4 +230,20 @@ impl Trainer {
         }
         Ok(())
     }
+}
+
+/// Actors with the environments of a run, which begin as the learner's seed and number of updates say.
+fn begin_simulators(env: &str, learner: &PpoLearner, count: usize) -> Vec<SimulatorRef> {
+    let config = learner.config();
+    // A run that goes on takes other random numbers than at its start.
+    let seed = config.seed.wrapping_add(learner.updates().wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let shared = put(config.clone());
+    let mut first_env = 0;
+    let simulators = (0..count).map(|index| {
+        let envs = config.n_envs / count + usize::from(index < config.n_envs % count);
+        let seed = CollectorSeed { seed, index: index as u64, first_env };
+        first_env += envs as u64;
+        Simulator::remote(env.to_owned(), envs, &shared, seed)
+    });
+    simulators.collect()
 }

@@ -1,25 +1,24 @@
-//! A learning curve in text.
+//! A curve in text.
 
 use std::fmt::Write;
 
 /// Columns of the curve.
 const WIDTH: usize = 64;
-/// Lines of the curve.
-const HEIGHT: usize = 10;
 /// Eighths of a character cell, from the bottom.
 const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Draws `points` (step, value), in the order of their steps, as bars over the steps. Empty without points.
-pub fn curve(points: &[(u64, f64)]) -> String {
+/// Draws `points` (step, value), in the order of their steps, as bars over the steps, `height` lines high without the
+/// axis. Empty without points.
+pub fn curve(points: &[(u64, f64)], height: usize) -> String {
     let (Some(&(first, _)), Some(&(last, _))) = (points.first(), points.last()) else { return String::new() };
     let columns = columns(points, first, last);
     let low = columns.iter().copied().fold(f64::INFINITY, f64::min).min(0.0);
     let high = columns.iter().copied().fold(f64::NEG_INFINITY, f64::max).max(low + 1e-9);
     let mut drawing = String::new();
-    for line in (0..HEIGHT).rev() {
-        let label = low + (high - low) * (line + 1) as f64 / HEIGHT as f64;
+    for line in (0..height).rev() {
+        let label = low + (high - low) * (line + 1) as f64 / height as f64;
         let _ = write!(drawing, "{label:>9.1} ┤");
-        drawing.extend(columns.iter().map(|value| bar((value - low) / (high - low), line)));
+        drawing.extend(columns.iter().map(|value| bar((value - low) / (high - low) * height as f64, line)));
         drawing.push('\n');
     }
     let _ = writeln!(drawing, "{low:>9.1} └{}", "─".repeat(columns.len()));
@@ -47,9 +46,9 @@ fn columns(points: &[(u64, f64)], first: u64, last: u64) -> Vec<f64> {
     means.collect()
 }
 
-/// The character of a bar of `height` (0 to 1) in a line counted from the bottom.
+/// The character of a bar of `height` lines in a line counted from the bottom.
 fn bar(height: f64, line: usize) -> char {
-    let eighths = (height * (HEIGHT * 8) as f64).round() as usize;
+    let eighths = (height * 8.0).round() as usize;
     BARS[eighths.saturating_sub(line * 8).min(8)]
 }
 
@@ -60,17 +59,17 @@ mod tests {
     #[test]
     fn a_rising_curve_rises() {
         let points: Vec<_> = (0..100).map(|i| (i * 10, i as f64)).collect();
-        let drawing = curve(&points);
+        let drawing = curve(&points, 10);
         let lines: Vec<_> = drawing.lines().collect();
-        assert_eq!(lines.len(), HEIGHT + 2);
+        assert_eq!(lines.len(), 12);
         assert!(lines[0].ends_with('█') && !lines[0].contains("█ "), "{drawing}");
-        assert!(lines[HEIGHT + 1].ends_with("990 steps"), "{drawing}");
+        assert!(lines[11].ends_with("990 steps"), "{drawing}");
     }
 
     #[test]
     fn nothing_and_one_point_are_drawn_too() {
-        assert_eq!(curve(&[]), "");
-        assert!(curve(&[(5, 2.0)]).contains('█'));
-        assert!(curve(&[(5, -2.0)]).contains("-2.0"));
+        assert_eq!(curve(&[], 10), "");
+        assert!(curve(&[(5, 2.0)], 10).contains('█'));
+        assert!(curve(&[(5, -2.0)], 3).contains("-2.0"));
     }
 }
