@@ -4,6 +4,7 @@ mod causes;
 pub mod collective;
 pub mod env;
 pub mod es;
+mod json_text;
 mod misfit;
 pub mod nn;
 pub mod policy;

@@ -102,6 +102,7 @@ fn a_dead_rank_is_an_error_and_the_group_goes_on_once_it_is_formed_anew() {
     let inputs = inputs(4, 100);
     let before = allreduce(&mut group, &inputs, ReduceOp::Sum);
     group.ranks()[2].kill();
+    while group.ranks()[2].arrive().get().is_ok() {}
     let failed = group.allreduce(inputs.iter().cloned().map(tensor).collect(), ReduceOp::Sum).unwrap();
     for (rank, result) in failed.into_iter().enumerate() {
         let error = result.get_timeout(Duration::from_secs(10)).unwrap_err();

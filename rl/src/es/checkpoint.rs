@@ -32,7 +32,7 @@ struct State {
     rounds: u64,
     env_steps: u64,
     adam_steps: u64,
-    #[serde(default)]
+    #[serde(default, with = "crate::json_text")]
     notes: Value,
 }
 

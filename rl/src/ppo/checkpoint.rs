@@ -36,7 +36,7 @@ struct State {
     adam_steps: u64,
     #[serde(default)]
     seen: SeenStats,
-    #[serde(default)]
+    #[serde(default, with = "crate::json_text")]
     notes: Value,
 }
 
