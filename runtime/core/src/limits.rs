@@ -80,6 +80,9 @@ pub struct Limits {
     pub prepare_timeout: Duration,
     /// Controller: waits between the lives of an actor.
     pub restart_backoff: Backoff,
+    /// Controller: an actor's life that was longer than this went well: those before it count no more, and the next
+    /// begins after a tenth of the first wait.
+    pub healthy_after: Duration,
 }
 
 impl Default for Limits {
@@ -114,6 +117,7 @@ impl Default for Limits {
             bundles_max: 4096,
             prepare_timeout: Duration::from_secs(5),
             restart_backoff: Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(30) },
+            healthy_after: Duration::from_secs(1),
         }
     }
 }

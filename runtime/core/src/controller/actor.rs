@@ -22,6 +22,8 @@ pub(super) struct Actor {
     pub(super) restarts_left: u32,
     /// Failures and refusals, for the backoff.
     pub(super) failures: u32,
+    /// When its life began that is going on, or was the last.
+    pub(super) alive_since: Option<Time>,
     /// The last life that was started; 0 before the first.
     pub(super) incarnation: Incarnation,
     pub(super) life: Life,
@@ -53,7 +55,7 @@ pub enum ActorState {
 impl Actor {
     fn new(spec: ActorSpec) -> Actor {
         let restarts_left = spec.restarts;
-        Actor { spec, restarts_left, failures: 0, incarnation: Incarnation(0), life: Life::Unplaced }
+        Actor { spec, restarts_left, failures: 0, alive_since: None, incarnation: Incarnation(0), life: Life::Unplaced }
     }
 
     pub(super) fn is_dead(&self) -> bool {
@@ -224,7 +226,7 @@ impl Controller {
         }
     }
 
-    pub(super) fn actor_started(&mut self, id: ActorId, incarnation: Incarnation, out: &mut Out<Action>) {
+    pub(super) fn actor_started(&mut self, now: Time, id: ActorId, incarnation: Incarnation, out: &mut Out<Action>) {
         let Some(actor) = self.actors.get_mut(&id).filter(|actor| actor.incarnation == incarnation) else {
             self.counters.stale += 1;
             return;
@@ -233,6 +235,7 @@ impl Controller {
             Life::Starting { lease, seat } => {
                 let node = seat.node;
                 actor.life = Life::Alive { lease, seat };
+                actor.alive_since = Some(now);
                 out.push(Action::ActorAlive { actor: id, incarnation, node });
             }
             other => {
@@ -375,12 +378,15 @@ impl Controller {
         self.rest(now, id, true, out);
     }
 
-    /// Waits before the next life, or before the next request for it.
+    /// Waits before the next life, or before the next request for it. After a life that went well, hardly.
     fn rest(&mut self, now: Time, id: ActorId, is_restart: bool, out: &mut Out<Action>) {
         let actor = self.actors.get_mut(&id).expect("it rests");
-        actor.failures += 1;
+        let lived = actor.alive_since.take().map(|since| now.since(since));
+        let went_well = lived.is_some_and(|lived| lived >= self.limits.healthy_after);
+        actor.failures = if went_well { 0 } else { actor.failures + 1 };
         let backoff = if is_restart { self.limits.restart_backoff } else { self.limits.request_backoff };
-        let wait = backoff.wait(actor.failures, (u64::from(id.owner.0) << 32) ^ id.seq);
+        let wait = backoff.wait(actor.failures.max(1), (u64::from(id.owner.0) << 32) ^ id.seq);
+        let wait = if went_well { wait / 10 } else { wait };
         let token = self.set_timer(now + wait, Wake::Actor(id), out);
         self.actors.get_mut(&id).expect("it rests").life = Life::Resting { token };
     }

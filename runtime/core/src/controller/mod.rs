@@ -130,7 +130,7 @@ impl Controller {
             Event::CreateActor { actor, spec } => self.create_actor(actor, spec, out),
             Event::LookupActor { request, name } => self.lookup_actor(request, &name, out),
             Event::KillActor { actor, restart } => self.kill_actor(actor, restart, out),
-            Event::ActorStarted { actor, incarnation } => self.actor_started(actor, incarnation, out),
+            Event::ActorStarted { actor, incarnation } => self.actor_started(now, actor, incarnation, out),
             Event::ActorEnded { actor, incarnation, end } => self.actor_ended(now, (actor, incarnation), end, out),
             Event::LeaseGranted { request, lease, grant } => self.lease_granted(request, lease, grant, out),
             Event::LeaseRefused { request, refusal } => self.lease_refused(now, request, refusal, out),
