@@ -4,7 +4,7 @@
 //! does. The control thread has no part in it.
 
 use super::calls::{Answered, Waiting};
-use super::choice::{LOAD, choose, holder};
+use super::choice::{holder, is_worth_it};
 use super::fleet::Request;
 use super::lane::Lane;
 use super::values::{Unread, Value};
@@ -41,6 +41,8 @@ enum Reserve {
 
 /// Calls that a process of a node is given ahead, for each of its threads: what waits here may still go to another.
 const AHEAD: usize = 256;
+/// The load of one call under way for each thread.
+const LOAD: usize = 1024;
 
 impl Crew {
     /// Processes that this one starts.
@@ -85,11 +87,12 @@ impl Crew {
         let has_room =
             |lane: &&Arc<Lane>| lane.is_open() && (!is_queued || lane.under_way() < lane.threads() as usize * AHEAD);
         let load = |lane: &Arc<Lane>| lane.under_way() * LOAD / lane.threads().max(1) as usize;
-        let holder = call.and_then(|call| holder(&call.args));
         let lanes = self.lanes();
-        let candidates = lanes.iter().filter(has_room);
-        let loads = candidates.map(|lane| (lane, load(lane), holder == Some(lane.process())));
-        choose(loads).cloned()
+        let least = lanes.iter().filter(has_room).min_by_key(|lane| load(lane))?;
+        let Some((process, bytes)) = call.and_then(|call| holder(&call.args)) else { return Some(least.clone()) };
+        let holder = lanes.iter().filter(has_room).find(|lane| lane.process() == process);
+        let worth = |lane: &&Arc<Lane>| is_worth_it(lane.wait_nanos(), least.wait_nanos(), bytes);
+        Some(holder.filter(worth).unwrap_or(least).clone())
     }
 
     /// Sends a call, now that the processes are replaced that had died.
@@ -198,7 +201,7 @@ impl Crew {
 fn next(queue: &mut VecDeque<Box<dyn Waiting>>, is_elsewhere: impl Fn(ProcessId) -> bool) -> Option<Box<dyn Waiting>> {
     const LOOKED_AT: usize = 64;
     let mut first = queue.iter().take(LOOKED_AT);
-    let at = first.position(|call| holder(&call.packed().args).is_none_or(|holder| !is_elsewhere(holder)));
+    let at = first.position(|call| holder(&call.packed().args).is_none_or(|(holder, _)| !is_elsewhere(holder)));
     queue.remove(at.unwrap_or(0))
 }
 

@@ -5,6 +5,7 @@ use super::fetcher::Fetcher;
 use super::held::Held;
 use super::lent::Lent;
 use super::lives::{Ended, LifeId};
+use super::pace::Pace;
 use super::reply::{Answering, Reply};
 use super::ring_end::RingEnd;
 use super::socket::Socket;
@@ -48,6 +49,7 @@ pub(crate) struct Lane {
     /// What was given to the worker until it lets it go.
     held: Held,
     under_way: AtomicUsize,
+    pace: Pace,
     /// How many threads the worker has for plain tasks, as it was told last.
     threads: AtomicU32,
     /// Who keeps the checkpoints of actors that live there.
@@ -106,6 +108,7 @@ impl Lane {
             state: Mutex::default(),
             held: Held::default(),
             under_way: AtomicUsize::new(0),
+            pace: Pace::default(),
             threads: AtomicU32::new(0),
             keepers: Mutex::default(),
         })
@@ -131,6 +134,11 @@ impl Lane {
     /// How many calls wait for their answer.
     pub(super) fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// How long a call that is sent now waits for others, in nanoseconds, as far as is known.
+    pub(super) fn wait_nanos(&self) -> u64 {
+        self.pace.wait_nanos(self.under_way())
     }
 
     /// How many threads it has for plain tasks.
@@ -272,7 +280,8 @@ impl Lane {
         let answered = Answered::of(header, body, |body| self.values.receive(body, self.number, release));
         let Some(call) = self.lock().calls.remove(header.call) else { return };
         if call.called() != Called::Ask {
-            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            let before = self.under_way.fetch_sub(1, Ordering::Relaxed);
+            self.pace.note(before - 1);
         }
         answered.hand_to(call, &self.fetcher);
     }

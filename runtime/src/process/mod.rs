@@ -22,6 +22,7 @@ mod lent;
 mod lives;
 mod node_reader;
 mod output;
+mod pace;
 mod relay;
 mod reply;
 mod ring_end;
