@@ -24,10 +24,10 @@ fn next(before: &Made) -> Made {
     (rayline::context().node().0, Tensor::from(bytes))
 }
 
-/// Where it was made, and its last byte.
+/// Where it was made, its last byte, and whether it is looked at where it was made.
 #[task(retries = 5)]
-fn look(of: &Made) -> (u32, Option<u8>) {
-    (of.0, black_box(of.1.data().last().copied()))
+fn look(of: &Made) -> (u32, Option<u8>, bool) {
+    (of.0, black_box(of.1.data().last().copied()), of.0 == rayline::context().node().0)
 }
 
 /// 1,000 calls on two nodes, each of which takes one of 100 values of 10 MB that are there: placed by the runtime, and beside
@@ -42,7 +42,7 @@ pub fn locality(reps: usize) -> Result<Metric> {
     let values: Vec<_> = (0..VALUES).map(|value| make::remote(BYTES, value as u8)).collect();
     let (values, late) = wait(values, VALUES, Some(Duration::from_secs(60)));
     ensure!(late.is_empty(), "{} values were not made in a minute", late.len());
-    let (mut ratios, mut aware_s, mut unaware_s) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ratios, mut aware_s, mut unaware_s, mut locals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for rep in 0..reps.min(5) {
         // Its CPUs are the nodes' only ones: it goes before the plain calls begin.
         let group = PlacementGroup::reserve(Strategy::StrictSpread, [Bundle::cpu(1), Bundle::cpu(1)])?;
@@ -52,16 +52,20 @@ pub fn locality(reps: usize) -> Result<Metric> {
         let unaware = begin.elapsed().as_secs_f64();
         drop(group);
         warm_up(2)?;
+        // How long calls take is known from those before.
+        finish((0..CALLS / 5).map(|call| look::remote(&values[call % VALUES])).collect())?;
         let begin = Instant::now();
-        finish((0..CALLS).map(|call| look::remote(&values[call % VALUES])).collect())?;
+        let local = finish((0..CALLS).map(|call| look::remote(&values[call % VALUES])).collect())?;
         let aware = begin.elapsed().as_secs_f64();
+        locals.push(local as f64 / CALLS as f64);
         aware_s.push(aware);
         unaware_s.push(unaware);
         ratios.push(unaware / aware);
     }
     let (aware, unaware) = (Metric::of("", "s", aware_s), Metric::of("", "s", unaware_s));
     let metric = Metric::of("locality", "ratio", ratios).with("bytes", BYTES).with("calls", CALLS);
-    Ok(metric.with("aware_s", aware.value).with("unaware_s", unaware.value))
+    let local = Metric::of("", "ratio", locals).value;
+    Ok(metric.with("aware_s", aware.value).with("unaware_s", unaware.value).with("local", local))
 }
 
 /// One of two nodes, evenly.
@@ -70,9 +74,10 @@ fn drawn(rep: usize, call: usize) -> u32 {
     (mixed >> 63) as u32
 }
 
-fn finish(looks: Vec<ObjectRef<(u32, Option<u8>)>>) -> Result<()> {
-    looks.iter().try_for_each(|look| look.get().map(drop))?;
-    Ok(())
+/// How many of them were looked at where they were made.
+fn finish(looks: Vec<ObjectRef<(u32, Option<u8>, bool)>>) -> Result<usize> {
+    let looks = looks.iter().map(ObjectRef::get).collect::<rayline::Result<Vec<_>>>()?;
+    Ok(looks.iter().filter(|(_, _, is_local)| *is_local).count())
 }
 
 /// From `kill -9` of the daemon of a node that has a chain of 100 values of 1 MB, all of them needed, to when the last has been
@@ -90,13 +95,13 @@ pub fn node_kill(reps: usize) -> Result<Metric> {
             chain.push(next::remote(chain.last().context("it is begun")?));
         }
         let last = chain.last().context("it is long")?;
-        let (holder, before) = look::remote(last).get()?;
+        let (holder, before, _) = look::remote(last).get()?;
         ensure!(holder == node, "the chain has gone from n{node} to n{holder}");
         let begin = Instant::now();
         cluster.kill(node as usize - 1)?;
         // It may be answered by one who has read it already, as long as the node's worker lives.
         loop {
-            let (made_on, after) = look::remote(last).get()?;
+            let (made_on, after, _) = look::remote(last).get()?;
             ensure!(after == before, "another value was made");
             if made_on != node {
                 break;
@@ -114,7 +119,7 @@ fn begun_on_a_node(bytes: usize) -> Result<(Vec<ObjectRef<Made>>, u32)> {
         // As many as there are nodes, so that all have one.
         let firsts: Vec<_> = (0..3).map(|_| make::remote(bytes, 1)).collect();
         for first in firsts {
-            let (node, _) = look::remote(&first).get()?;
+            let (node, ..) = look::remote(&first).get()?;
             if node != 1 {
                 return Ok((vec![first], node));
             }

@@ -13,7 +13,6 @@ use crate::control::Packed;
 use crate::elsewhere::{Elsewhere, Recipe, Stored};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ObjectRef, Outcome};
-use crate::refs::ProcessId;
 use crate::runtime;
 use crate::task::{Task, TaskName, Unwatched, pack};
 use rayline_core::ids::TaskId;
@@ -81,7 +80,7 @@ impl Crew {
         }
     }
 
-    /// A process for a call, of those that may have another.
+    /// A process for a call, of those that may have another; `None` where it is to wait for one.
     fn choose(&self, call: Option<&Packed>) -> Option<Arc<Lane>> {
         let is_queued = matches!(self.reserve, Reserve::Queue(_));
         let has_room =
@@ -90,9 +89,12 @@ impl Crew {
         let lanes = self.lanes();
         let least = lanes.iter().filter(has_room).min_by_key(|lane| load(lane))?;
         let Some((process, bytes)) = call.and_then(|call| holder(&call.args)) else { return Some(least.clone()) };
-        let holder = lanes.iter().filter(has_room).find(|lane| lane.process() == process);
-        let worth = |lane: &&Arc<Lane>| is_worth_it(lane.wait_nanos(), least.wait_nanos(), bytes);
-        Some(holder.filter(worth).unwrap_or(least).clone())
+        // One without threads answers nothing, however little it has to do.
+        let holder = lanes.iter().find(|lane| lane.process() == process && lane.is_open() && lane.threads() > 0);
+        match holder.filter(|holder| is_worth_it(holder.wait_nanos(), least.wait_nanos(), bytes)) {
+            Some(holder) => Some(holder).filter(has_room).cloned(),
+            None => Some(least.clone()),
+        }
     }
 
     /// Sends a call, now that the processes are replaced that had died.
@@ -126,24 +128,24 @@ impl Crew {
     /// Hands on calls that wait, as far as there is room. Once the crew is dismissed they fail.
     pub(crate) fn refill(&self) {
         let Reserve::Queue(queue) = &self.reserve else { return };
-        loop {
-            let lane = self.choose(None);
-            let is_dismissed = self.is_dismissed();
-            if lane.is_none() && !is_dismissed {
-                return;
-            }
-            let is_elsewhere = |holder| {
-                let others = self.lanes();
-                others.iter().any(|other| {
-                    other.process() == holder && lane.as_ref().is_none_or(|lane| !Arc::ptr_eq(lane, other))
-                })
-            };
-            let Some(call) = next(&mut lock(queue), is_elsewhere) else { return };
-            match lane.filter(|_| !is_dismissed) {
-                Some(lane) => drop(lane.call(call, &[])),
-                None => call.answered(Answered::Died("is gone, as the runtime was shut down".into())),
-            }
+        while !self.is_dismissed() {
+            let Some((call, lane)) = self.next(&mut lock(queue)) else { return };
+            lane.call(call, &[]);
         }
+        let calls = std::mem::take(&mut *lock(queue));
+        calls
+            .into_iter()
+            .for_each(|call| call.answered(Answered::Died("is gone, as the runtime was shut down".into())));
+    }
+
+    /// The first call that has a process, of those that have waited longest; the others wait for theirs.
+    fn next(&self, queue: &mut VecDeque<Box<dyn Waiting>>) -> Option<(Box<dyn Waiting>, Arc<Lane>)> {
+        const LOOKED_AT: usize = 64;
+        // Mostly there is no room at all: then no call need be looked at.
+        self.choose(None)?;
+        let mut first = queue.iter().take(LOOKED_AT).enumerate();
+        let (at, lane) = first.find_map(|(at, call)| Some((at, self.choose(Some(call.packed()))?)))?;
+        Some((queue.remove(at)?, lane))
     }
 
     /// Fails the calls that wait, as no process will come.
@@ -195,14 +197,6 @@ impl Crew {
     pub(crate) fn look(&self, look: Look) {
         self.lanes().iter().for_each(|lane| lane.look(look));
     }
-}
-
-/// The call that a process is to have next: of the first ones that wait, one whose arguments aren't with another.
-fn next(queue: &mut VecDeque<Box<dyn Waiting>>, is_elsewhere: impl Fn(ProcessId) -> bool) -> Option<Box<dyn Waiting>> {
-    const LOOKED_AT: usize = 64;
-    let mut first = queue.iter().take(LOOKED_AT);
-    let at = first.position(|call| holder(&call.packed().args).is_none_or(|(holder, _)| !is_elsewhere(holder)));
-    queue.remove(at.unwrap_or(0))
 }
 
 fn lock(queue: &Mutex<VecDeque<Box<dyn Waiting>>>) -> MutexGuard<'_, VecDeque<Box<dyn Waiting>>> {
