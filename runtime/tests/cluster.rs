@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "command")]
 
+mod common;
 mod daemons;
 
 use daemons::{Home, SOON, text};

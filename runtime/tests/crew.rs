@@ -3,18 +3,20 @@
 // Helper functions of tests may panic as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::alone;
 use rayline::prelude::*;
 use rayline::{Config, ErrorKind, context};
 use std::collections::BTreeSet;
 use std::process::{abort, id};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 /// One runtime at a time, with that many worker processes.
 fn crew(processes: usize) -> (rayline::Runtime, MutexGuard<'static, ()>) {
-    static ONE: Mutex<()> = Mutex::new(());
-    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    (rayline::init_with(Config::default().cpus(2).processes(processes)).unwrap(), guard)
+    let one = alone();
+    (rayline::init_with(Config::default().cpus(2).processes(processes)).unwrap(), one)
 }
 
 #[task]

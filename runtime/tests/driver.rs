@@ -2,66 +2,17 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "command")]
 
+mod common;
 mod daemons;
 
+use common::{alone, kill};
+use daemons::cluster::{Cluster, config};
 use daemons::{Home, SOON, text};
 use rayline::prelude::*;
-use rayline::{Config, ErrorKind, Runtime, context};
+use rayline::{Config, ErrorKind, context};
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio, id};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// A head with two CPUs, other nodes with three CPUs and two licenses each, and this process as a driver there.
-struct Cluster {
-    runtime: Option<Runtime>,
-    nodes: Vec<Home>,
-    head: Home,
-    _one: MutexGuard<'static, ()>,
-}
-
-impl Cluster {
-    fn new(name: &str, nodes: usize) -> Cluster {
-        let one = alone();
-        let head = Home::head(name);
-        let nodes = (0..nodes).map(|node| Home::node(&format!("{name}-{node}"), &head)).collect();
-        let runtime = Some(rayline::init_with(config(&head)).unwrap());
-        Cluster { runtime, nodes, head, _one: one }
-    }
-
-    fn add_node(&mut self, name: &str) {
-        self.nodes.push(Home::node(name, &self.head));
-    }
-
-    /// Waits until as many CPUs are used as there are leases for.
-    fn wait_for_used(&self, cpus: f64) {
-        let begin = Instant::now();
-        loop {
-            let status = self.head.json(&["status", "--json"]);
-            if status["used"]["cpu"].as_f64() == Some(cpus) {
-                return;
-            }
-            assert!(begin.elapsed() < SOON, "not {cpus} CPUs are used: {status}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        drop(self.runtime.take());
-    }
-}
-
-/// One runtime at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn config(head: &Home) -> Config {
-    Config::default().cpus(2).address(&head.address()).secret_file(head.file("secret"))
-}
 
 #[task]
 fn add(a: i64, b: &i64) -> i64 {
@@ -230,10 +181,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-fn kill(pid: u32) {
-    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
 }
 
 fn runs(pid: u32) -> bool {

@@ -3,18 +3,20 @@
 // Helper functions of tests may panic as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::alone;
 use rayline::prelude::*;
 use rayline::{Buf, Config, ErrorKind, Tensor, context};
 use std::collections::BTreeSet;
 use std::process::{Command, abort, exit, id};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 /// One runtime at a time, of two CPUs.
 fn runtime() -> (rayline::Runtime, MutexGuard<'static, ()>) {
-    static ONE: Mutex<()> = Mutex::new(());
-    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    (rayline::init_with(Config::default().cpus(2).gpus(2)).unwrap(), guard)
+    let one = alone();
+    (rayline::init_with(Config::default().cpus(2).gpus(2)).unwrap(), one)
 }
 
 #[task(isolated)]

@@ -2,62 +2,19 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "command")]
 
+mod common;
 mod daemons;
 
-use daemons::{Home, SOON};
+use common::kill;
+use daemons::SOON;
+use daemons::cluster::Cluster;
 use rayline::internal::span_bytes_read;
 use rayline::prelude::*;
-use rayline::{Config, ErrorKind, Runtime, Tensor, context};
-use std::collections::BTreeSet;
-use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use rayline::{ErrorKind, Tensor, context};
 use std::time::{Duration, Instant};
 
 /// Elements of a value that stays where it was made.
 const LARGE: usize = 300_000;
-
-/// A head with two CPUs, nodes with three each, and this process as a driver there.
-struct Cluster {
-    runtime: Option<Runtime>,
-    nodes: Vec<Home>,
-    _head: Home,
-    _one: MutexGuard<'static, ()>,
-}
-
-impl Cluster {
-    fn new(name: &str, nodes: usize) -> Cluster {
-        static ONE: Mutex<()> = Mutex::new(());
-        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = Home::head(&format!("lineage-{name}"));
-        let homes = (0..nodes).map(|node| Home::node(&format!("lineage-{name}-{node}"), &head)).collect();
-        let config = Config::default().cpus(2).address(&head.address()).secret_file(head.file("secret"));
-        let runtime = Some(rayline::init_with(config).unwrap());
-        let cluster = Cluster { runtime, nodes: homes, _head: head, _one: one };
-        let begin = Instant::now();
-        while cluster.working().len() <= nodes {
-            assert!(begin.elapsed() < SOON, "not all nodes work");
-        }
-        cluster
-    }
-
-    /// The nodes that answer.
-    fn working(&self) -> BTreeSet<u32> {
-        let all: Vec<_> = (0..30).map(|_| place::remote()).collect();
-        all.iter().map(|place| place.get().unwrap()).collect()
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        drop(self.runtime.take());
-    }
-}
-
-#[task]
-fn place() -> u32 {
-    std::thread::sleep(Duration::from_millis(5));
-    context().node().0
-}
 
 /// Where it ran, and many numbers.
 #[task(retries = 5)]
@@ -108,7 +65,7 @@ impl Holds {
 
 #[test]
 fn values_go_from_worker_to_worker_and_calls_to_values() {
-    let cluster = Cluster::new("moves", 1);
+    let cluster = Cluster::at_work("lineage-moves", 1);
     let before = span_bytes_read();
     let made: Vec<_> = (0..20).map(|i| make::remote(i as f32)).collect();
     wait(made.clone(), made.len(), None);
@@ -130,7 +87,7 @@ fn values_go_from_worker_to_worker_and_calls_to_values() {
 
 #[test]
 fn a_chain_that_a_node_has_taken_along_is_made_again() {
-    let mut cluster = Cluster::new("chain", 2);
+    let mut cluster = Cluster::at_work("lineage-chain", 2);
     // The intermediate values are dropped: each is only in the lineage of the next.
     let last = (0..50).fold(make::remote(0.0), |value, _| next::remote(&value));
     let other = make::remote(7.0);
@@ -162,13 +119,9 @@ fn worker_on(node: u32) -> u32 {
     }
 }
 
-fn kill(pid: u32) {
-    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
-}
-
 #[test]
 fn a_value_without_retries_is_lost_with_a_word() {
-    let cluster = Cluster::new("once", 0);
+    let cluster = Cluster::at_work("lineage-once", 0);
     let value = make_once::remote(1.0);
     value.wait();
     kill(worker_on(1));

@@ -1,24 +1,20 @@
 //! References inside values that go to other processes: of objects, and of actors.
 #![allow(clippy::unwrap_used)]
 
+mod common;
 #[cfg(feature = "command")]
 mod daemons;
 
+use common::{alone, kill};
 use rayline::internal::exported_refs;
 use rayline::prelude::*;
 use rayline::{Config, ErrorKind, Tensor, context};
 use serde::{Deserialize, Serialize};
-use std::process::{Command, id};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::id;
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(20);
-
-/// One runtime at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A runtime with two worker processes.
 fn crew() -> (rayline::Runtime, MutexGuard<'static, ()>) {
@@ -269,7 +265,7 @@ fn what_a_dead_process_had_is_lost_with_a_word() {
     let _crew = crew();
     let (own, pid) = make_sum::remote().get().unwrap();
     let left = make::remote(300_000).get().unwrap();
-    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    kill(pid);
     let begin = Instant::now();
     let error = loop {
         if let Err(error) = own.add(tensor(1.0, 5)).get() {
@@ -296,27 +292,18 @@ fn nothing_but_the_runtime_encodes_references() {
 #[cfg(feature = "command")]
 mod on_nodes {
     use super::*;
-    use crate::daemons::Home;
-
-    /// Two nodes, and this process as their driver.
-    fn cluster(name: &str) -> (rayline::Runtime, [Home; 2], MutexGuard<'static, ()>) {
-        let one = alone();
-        let head = Home::head(name);
-        let node = Home::node(&format!("{name}-node"), &head);
-        let config = Config::default().cpus(2).address(&head.address()).secret_file(head.file("secret"));
-        (rayline::init_with(config).unwrap(), [head, node], one)
-    }
+    use crate::daemons::cluster::Cluster;
 
     #[test]
     fn objects_go_to_nodes() {
-        let _cluster = cluster("refs-objects");
+        let _cluster = Cluster::new("refs-objects", 1);
         objects(10);
         objects(200_000);
     }
 
     #[test]
     fn actors_are_called_from_nodes() {
-        let _cluster = cluster("refs-actors");
+        let _cluster = Cluster::new("refs-actors", 1);
         actors(10);
         actors(200_000);
         holders();

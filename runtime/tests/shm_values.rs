@@ -5,14 +5,14 @@
 
 mod common;
 
-use common::eventually;
+use common::{alone, eventually};
 use rayline::prelude::*;
 use rayline::{Buf, Config, Runtime, context};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::read_to_string;
 use std::process::{Command, id};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;
@@ -26,8 +26,7 @@ struct Driver {
 }
 
 fn with(config: Config) -> Driver {
-    static ONE: Mutex<()> = Mutex::new(());
-    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let one = alone();
     Driver { runtime: rayline::init_with(config.cpus(2)).unwrap(), _one: one }
 }
 

@@ -2,50 +2,25 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "command")]
 
+mod common;
 mod daemons;
 
-use daemons::{Home, SOON};
+use common::kill;
+use daemons::SOON;
+use daemons::cluster::Cluster;
 use rayline::internal::{Answer, TASKS, published_memories, span_bytes_read};
 use rayline::prelude::*;
-use rayline::{Buf, Config, ErrorKind, Runtime, context};
+use rayline::{Buf, ErrorKind, context};
 use rayline_store::{Carrier, ImportError, Name, encode_with};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, id};
+use std::process::id;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const MB: usize = 1_000_000;
-
-/// A head with two CPUs, other nodes with three, and this process as a driver there.
-struct Cluster {
-    runtime: Option<Runtime>,
-    _nodes: Vec<Home>,
-    _head: Home,
-    _one: MutexGuard<'static, ()>,
-}
-
-impl Cluster {
-    fn new(name: &str, nodes: usize) -> Cluster {
-        static ONE: Mutex<()> = Mutex::new(());
-        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = Home::head(&format!("spans-{name}"));
-        let homes = (0..nodes).map(|node| Home::node(&format!("spans-{name}-{node}"), &head)).collect();
-        let config = Config::default().cpus(2).address(&head.address()).secret_file(head.file("secret"));
-        let runtime = Some(rayline::init_with(config).unwrap());
-        let cluster = Cluster { runtime, _nodes: homes, _head: head, _one: one };
-        eventually("all nodes work", || counts_of_nodes().len() == nodes + 1);
-        cluster
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        drop(self.runtime.take());
-    }
-}
 
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
@@ -120,7 +95,7 @@ fn total_apart(tensor: &Tensor<f32>) -> (f64, Tensor<f32>) {
 
 #[test]
 fn an_argument_is_read_once_by_each_node() {
-    let _cluster = Cluster::new("once", 1);
+    let _cluster = Cluster::at_work("spans-once", 1);
     let tensor = tensor(50 * MB);
     let expected = sum(&tensor);
     let deep = put(Deep { name: "deep".into(), layers: vec![None, Some((1, tensor))] });
@@ -136,7 +111,7 @@ fn an_argument_is_read_once_by_each_node() {
 
 #[test]
 fn an_argument_that_comes_again_is_not_read_again() {
-    let _cluster = Cluster::new("again", 0);
+    let _cluster = Cluster::at_work("spans-again", 0);
     let tensor = tensor(10 * MB);
     let expected = sum(&tensor);
     for _ in 0..100 {
@@ -153,7 +128,7 @@ fn an_argument_that_comes_again_is_not_read_again() {
 
 #[test]
 fn values_are_read_and_let_go() {
-    let _cluster = Cluster::new("values", 1);
+    let _cluster = Cluster::at_work("spans-values", 1);
     let before = span_bytes_read();
     let values: Vec<_> = (0..20).map(|_| make::remote(5 * MB, 0)).collect();
     let expected = sum(&tensor(5 * MB));
@@ -202,7 +177,7 @@ impl Model {
 
 #[test]
 fn actors_take_and_give_large_buffers() {
-    let _cluster = Cluster::new("actors", 0);
+    let _cluster = Cluster::at_work("spans-actors", 0);
     let (first, second) = (tensor(20 * MB), tensor(8 * MB));
     let model = Model::remote(first.clone());
     assert_eq!(model.sum().get().unwrap(), sum(&first));
@@ -280,21 +255,21 @@ fn reading<T: Clone + Send + Sync + 'static>(object: ObjectRef<T>) -> JoinHandle
     std::thread::spawn(move || object.get_timeout(SOON))
 }
 
-fn kill(pid: u32) {
-    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+fn kill_and_wait(pid: u32) {
+    kill(pid);
     let runs = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z"));
     eventually("a killed process is gone", || !runs());
 }
 
 #[test]
 fn a_value_whose_worker_dies_before_it_is_read_is_made_again() {
-    let _cluster = Cluster::new("dies", 0);
+    let _cluster = Cluster::at_work("spans-dies", 0);
     IS_OPEN.store(false, Ordering::Release);
     let value = reading(gated::remote());
     let first = maker_at_the_gate();
     // The lane's other answers don't wait for it.
     assert_eq!(counts_of_nodes().len(), 1);
-    kill(first);
+    kill_and_wait(first);
     IS_OPEN.store(true, Ordering::Release);
     let (Gate(second), made) = value.join().unwrap().unwrap();
     assert_ne!(first, second);
@@ -302,7 +277,7 @@ fn a_value_whose_worker_dies_before_it_is_read_is_made_again() {
 
     IS_OPEN.store(false, Ordering::Release);
     let value = reading(gated_once::remote());
-    kill(maker_at_the_gate());
+    kill_and_wait(maker_at_the_gate());
     IS_OPEN.store(true, Ordering::Release);
     let error = value.join().unwrap().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Lost(why) if why.contains("has no retries left")), "{error}");
@@ -312,7 +287,7 @@ fn a_value_whose_worker_dies_before_it_is_read_is_made_again() {
 
 #[test]
 fn a_shutdown_waits_for_values_that_are_yet_to_be_read() {
-    let mut cluster = Cluster::new("shutdown", 0);
+    let mut cluster = Cluster::at_work("spans-shutdown", 0);
     let begun = [make::remote(30 * MB, 300), make::remote(30 * MB, 300)];
     std::thread::sleep(Duration::from_millis(100));
     drop(cluster.runtime.take());

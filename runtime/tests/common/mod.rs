@@ -1,7 +1,9 @@
 //! What several test programs use.
 #![allow(dead_code)] // Each uses a part.
 
+use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a slow machine that others use too.
@@ -36,4 +38,15 @@ pub fn eventually(what: &str, done: impl Fn() -> bool) {
         assert!(begin.elapsed() < LONG, "not within {LONG:?}: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// A process has one runtime at a time: held, no other test of this program begins one.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills a process, which cannot end in order then.
+pub fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
 }
