@@ -177,10 +177,6 @@ impl<R: Recipient> Waiting for Call<R> {
         &self.packed
     }
 
-    fn attempt(&self) -> u32 {
-        1
-    }
-
     fn called(&self) -> Called {
         Called::Method
     }
@@ -241,10 +237,6 @@ impl Waiting for Replay {
         &self.0
     }
 
-    fn attempt(&self) -> u32 {
-        1
-    }
-
     // What it gave was delivered. Where it can't end this time, neither can the life that it is for.
     fn answered(self: Box<Self>, _: Answered) {}
 }
@@ -260,10 +252,6 @@ pub(super) struct Begin {
 impl Waiting for Begin {
     fn packed(&self) -> &Packed {
         &self.packed
-    }
-
-    fn attempt(&self) -> u32 {
-        1
     }
 
     fn called(&self) -> Called {

@@ -37,7 +37,9 @@ pub(crate) trait Waiting: Send {
     /// What is called.
     fn packed(&self) -> &Packed;
     /// Which try it is, from 1.
-    fn attempt(&self) -> u32;
+    fn attempt(&self) -> u32 {
+        1
+    }
     /// Whether it leaves what its answer names where it is.
     fn reads_later(&self) -> bool {
         false
@@ -63,6 +65,11 @@ pub(crate) enum Answered {
 }
 
 impl Answered {
+    /// There is no process any more that could answer.
+    pub(super) fn shut_down() -> Self {
+        Self::Died("is gone, as the runtime was shut down".into())
+    }
+
     /// What a message says; `value` finds what its body names.
     pub(super) fn of(header: Header, body: Region, value: impl FnOnce(Region) -> Value) -> Self {
         match header.kind {

@@ -114,7 +114,7 @@ impl Crew {
                 if let Err(refused) = requests.send(Request::Again(call))
                     && let Request::Again(call) = refused.0
                 {
-                    call.answered(Answered::Died("is gone, as the runtime was shut down".into()));
+                    call.answered(Answered::shut_down());
                 }
             }
             Reserve::Queue(queue) => {
@@ -133,9 +133,7 @@ impl Crew {
             lane.call(call, &[]);
         }
         let calls = std::mem::take(&mut *lock(queue));
-        calls
-            .into_iter()
-            .for_each(|call| call.answered(Answered::Died("is gone, as the runtime was shut down".into())));
+        calls.into_iter().for_each(|call| call.answered(Answered::shut_down()));
     }
 
     /// The first call that has a process, of those that have waited longest; the others wait for theirs.
@@ -227,11 +225,7 @@ impl<T: Task<Args: Clone + Sync>, S: Slots<Args = T::Args>> Function<S> for Send
     const NAME: &'static str = T::NAME;
 
     fn call(self, slots: S) -> Unwatched {
-        match runtime::crew() {
-            Some(crew) => Sent::<T>::send(crew, self.promise, slots.into_args(), 1),
-            None => drop(self.promise),
-        }
-        Unwatched
+        Sent::<T>::send_to_present(self.promise, slots.into_args(), 1)
     }
 }
 
@@ -291,6 +285,14 @@ impl<T: Task<Args: Clone + Sync>> Sent<T> {
         }
     }
 
+    /// Sends a call to the crew that there is by now. Where there is none its promise is broken.
+    fn send_to_present(promise: Promise<Outcome<T::Output>>, args: T::Args, attempt: u32) -> Unwatched {
+        if let Some(crew) = runtime::crew() {
+            Self::send(crew, promise, args, attempt);
+        }
+        Unwatched
+    }
+
     /// Leaves the value where it is, and has the owner see to it that it stays, or is made again.
     fn leave(self, value: Value) {
         let Self { promise, args, attempt, .. } = self;
@@ -337,10 +339,6 @@ impl<T: Task<Args: Clone + Sync>> Function<()> for Again<T> {
 
     fn call(self, (): ()) -> Unwatched {
         let Sent { promise, args, attempt, .. } = *self.0;
-        match runtime::crew() {
-            Some(crew) => Sent::<T>::send(crew, promise, args, attempt),
-            None => drop(promise),
-        }
-        Unwatched
+        Sent::<T>::send_to_present(promise, args, attempt)
     }
 }

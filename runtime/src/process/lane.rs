@@ -268,7 +268,6 @@ impl Lane {
     }
 
     pub(super) fn take(&self, header: Header, body: Region) {
-        // Also where nobody waits for it: what a value names is this process's now, and goes with it.
         match header.kind {
             Kind::LifeEnded => return life_ended(&body),
             Kind::Saved => return self.saved(header, &body),
@@ -276,6 +275,7 @@ impl Lane {
             Kind::Release => return self.held.release(header.call),
             _ => {}
         }
+        // Also where nobody waits for it: what a value names is this process's now, and goes with it.
         let release = || Release { outlet: self.outlet.clone(), call: header.call, node: self.node };
         let answered = Answered::of(header, body, |body| self.values.receive(body, self.number, release));
         let Some(call) = self.lock().calls.remove(header.call) else { return };

@@ -112,10 +112,6 @@ impl Waiting for Unheard {
         &self.0
     }
 
-    fn attempt(&self) -> u32 {
-        1
-    }
-
     fn answered(self: Box<Self>, _: Answered) {}
 }
 
@@ -132,10 +128,6 @@ impl Waiting for Relayed {
 
     fn packed(&self) -> &Packed {
         &self.packed
-    }
-
-    fn attempt(&self) -> u32 {
-        1
     }
 
     fn answered(self: Box<Self>, answered: Answered) {

@@ -125,10 +125,6 @@ impl<T: Data> Waiting for AwayCall<T> {
         &self.packed
     }
 
-    fn attempt(&self) -> u32 {
-        1
-    }
-
     fn answered(self: Box<Self>, answered: Answered) {
         let Self { promise, name, .. } = *self;
         let result = match answered {

@@ -101,10 +101,6 @@ impl<T: Data> Waiting for Fetch<T> {
         &self.packed
     }
 
-    fn attempt(&self) -> u32 {
-        1
-    }
-
     fn answered(self: Box<Self>, answered: Answered) {
         self.promise.complete(Outcome::Here(answered.into_result(REFERENCE)));
     }
